@@ -103,7 +103,8 @@ gone() { ! alive "$1"; }
 spawn() { # NAME COMMAND...
 	local name=$1
 	shift
-	setsid "$@" >"$TMP/$name.log" 2>&1 </dev/null &
+	: >"$TMP/$name.log"
+	setsid "$@" >>"$TMP/$name.log" 2>&1 </dev/null &
 	SPAWNED_PID=$!
 	SPAWNED+=("$SPAWNED_PID $name")
 }

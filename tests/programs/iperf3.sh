@@ -1,0 +1,38 @@
+#!/bin/bash
+# iperf3 behind proxyd: bulk in either direction, one stream and four at once, over IPv4 and IPv6.
+. "$(dirname "$0")/../lib.sh"
+take_lane "$@"
+need iperf3
+
+free_port BACKEND
+free_port FRONT
+SIZE=400M
+((QUICK == 0)) || SIZE=50M
+
+bulk() { # LEAST ADDRESS OPTIONS...
+	local least=$1 address=$2 result="$TMP/iperf3.json" sent received
+	shift 2
+	timeout 60 iperf3 -c "$address" -p "$FRONT" -n "$SIZE" --json "$@" >"$result" ||
+		fail "iperf3 $*: $(jq -r .error "$result")"
+	sent=$(jq -er .end.sum_sent.bytes "$result")
+	received=$(jq -er .end.sum_received.bytes "$result")
+	say "$address $*: $(jq -er '.end.sum_received.bits_per_second / 1e9 * 100 | floor / 100' "$result") Gbit/s"
+	assert_number "$sent" -ge "$(numfmt --from=iec "$least")" "bytes sent"
+	# The receiver counts until the sender's control connection says that it is done.
+	assert_number $((received * 10)) -ge $((sent * 9)) "bytes received"
+	TOTAL=$((TOTAL + received))
+}
+
+TOTAL=0
+spawn iperf3 iperf3 -s -B 127.0.0.1 -p "$BACKEND"
+wait_listening "$BACKEND" iperf3
+start_proxyd --listen "127.0.0.1:$FRONT" --listen "[::1]:$FRONT" \
+	--upstream "127.0.0.1:$BACKEND" --lane "$LANE"
+bulk "$SIZE" 127.0.0.1
+bulk "$SIZE" 127.0.0.1 -R
+bulk "$SIZE" ::1 -P 4
+bulk "$SIZE" ::1 -P 4 -R
+bulk 1M 127.0.0.1 --bidir # ends when one direction is done
+assert_carried "$TOTAL"
+assert_no_active_flows
+stop_proxyd

@@ -1,0 +1,102 @@
+#!/bin/bash
+# OpenSSH behind proxyd: scp both ways, many small commands, output of an exact length.
+. "$(dirname "$0")/../lib.sh"
+take_lane "$@"
+need_root # sshd logs in as the user that it runs as
+need ssh scp ssh-keygen
+SSHD=$(PATH=$PATH:/usr/sbin command -v sshd) || skip "sshd is not installed (tests/install)"
+
+free_port BACKEND
+free_port FRONT
+SIZE=50M
+((QUICK == 0)) || SIZE=10M
+
+write_configuration() {
+	ssh-keygen -q -t ed25519 -N '' -f "$TMP/host-key"
+	ssh-keygen -q -t ed25519 -N '' -f "$TMP/key"
+	cat >"$TMP/sshd.conf" <<-END
+		ListenAddress 127.0.0.1:$BACKEND
+		HostKey $TMP/host-key
+		AuthorizedKeysFile $TMP/key.pub
+		PermitRootLogin prohibit-password
+		PasswordAuthentication no
+		KbdInteractiveAuthentication no
+		UsePAM no
+		StrictModes no
+		PidFile none
+		Subsystem sftp internal-sftp
+	END
+	cat >"$TMP/ssh.conf" <<-END
+		Host proxyd
+		    HostName 127.0.0.1
+		    Port $FRONT
+		    User root
+		    IdentityFile $TMP/key
+		    IdentitiesOnly yes
+		    BatchMode yes
+		    StrictHostKeyChecking no
+		    UserKnownHostsFile $TMP/known-hosts
+		    LogLevel ERROR
+		    ConnectTimeout 10
+	END
+	echo 'root:*:19000:0:99999:7:::' >"$TMP/shadow"
+}
+
+# In a mount namespace of its own: sshd wants /run/sshd, and without PAM it takes an account without
+# a password (root, on many machines) for a locked one.
+start_sshd() {
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	spawn sshd unshare --mount bash -euc 'mount -t tmpfs tmpfs /run; mkdir -m 755 /run/sshd
+		mount --bind "$2/shadow" /etc/shadow
+		exec "$1" -D -e -f "$2/sshd.conf"' sshd "$SSHD" "$TMP"
+	wait_listening "$BACKEND" sshd
+}
+
+remote() { timeout 60 ssh -F "$TMP/ssh.conf" proxyd "$@"; }
+
+test_scp() {
+	head -c "$SIZE" /dev/urandom >"$TMP/original"
+	timeout 60 scp -q -F "$TMP/ssh.conf" "$TMP/original" "proxyd:$TMP/uploaded"
+	assert_same_file "$TMP/original" "$TMP/uploaded" "scp up"
+	timeout 60 scp -q -F "$TMP/ssh.conf" "proxyd:$TMP/uploaded" "$TMP/downloaded"
+	assert_same_file "$TMP/original" "$TMP/downloaded" "scp down"
+}
+
+# Both directions at once in one flow.
+test_round_trip() {
+	remote cat <"$TMP/original" >"$TMP/echoed"
+	assert_same_file "$TMP/original" "$TMP/echoed" "there and back"
+}
+
+# As somebody at a prompt would: the next command leaves when the answer to the last has come.
+test_interactive() {
+	local i answer
+	coproc SHELL_THERE { remote bash; }
+	for i in {1..300}; do
+		echo "echo answer-\$(($i * 2))" >&"${SHELL_THERE[1]}"
+		read -r -t 20 answer <&"${SHELL_THERE[0]}" || fail "no answer to command $i"
+		assert_equal "answer-$((i * 2))" "$answer" "answer to command $i"
+	done
+	echo 'exit 42' >&"${SHELL_THERE[1]}"
+	local status=0
+	wait "$SHELL_THERE_PID" || status=$?
+	assert_equal 42 "$status" "exit status of the shell at the far end"
+}
+
+test_many_connections() {
+	local i
+	for i in {1..10}; do
+		assert_equal "$i" "$(remote echo "$i")" "output of connection $i"
+	done
+}
+
+write_configuration
+start_sshd
+start_proxyd --listen "127.0.0.1:$FRONT" --upstream "127.0.0.1:$BACKEND" --lane "$LANE"
+test_scp
+test_round_trip
+assert_carried $((4 * $(stat -c %s "$TMP/original")))
+test_interactive
+test_many_connections
+assert_no_active_flows
+stop_proxyd
