@@ -1,0 +1,27 @@
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "plan.h"
+
+struct address {
+	struct sockaddr_storage sa;
+	socklen_t len;
+};
+
+struct options {
+	struct address connect, listen;
+	struct plan_rules rules;
+	uint32_t first, connections; /* the flows' indexes */
+	unsigned int concurrency;
+	unsigned int threads; /* of each side */
+	unsigned int timeout_ms;
+	bool reset_as_eof_ok;
+	bool verbose;
+};
+
+/* Exits with status 2 on a bad command line, with 0 after --help. */
+void options_parse(struct options *o, int argc, char **argv);

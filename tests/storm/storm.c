@@ -1,0 +1,195 @@
+/*
+ * A storm of randomized connections through a TCP proxy, with both ends in one process, that finds
+ * every lost, doubled, reordered, corrupted or foreign byte, every hang and every wrong close.
+ */
+
+#include <err.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "loop.h"
+
+#define POLL_US	  2000
+#define LINGER_MS 100 /* for connections that the proxy makes after their client is gone */
+
+struct fleet {
+	struct loop *loops;
+	pthread_t *threads;
+	unsigned int count;
+};
+
+static void *thread_main(void *loop)
+{
+	loop_run(loop);
+	return NULL;
+}
+
+static void fleet_start(struct fleet *fleet, struct storm *s, int listener)
+{
+	unsigned int n = s->options->threads;
+
+	fleet->loops = calloc(2 * n, sizeof(*fleet->loops));
+	fleet->threads = calloc(2 * n, sizeof(*fleet->threads));
+	if (!fleet->loops || !fleet->threads)
+		errx(EXIT_FAILURE, "out of memory");
+	for (unsigned int i = 0; i < 2 * n; i++) {
+		if (loop_new(&fleet->loops[i], s, i < n ? SERVER : CLIENT, listener))
+			err(EXIT_FAILURE, "loop");
+	}
+	for (; fleet->count < 2 * n; fleet->count++) {
+		errno = pthread_create(&fleet->threads[fleet->count], NULL, thread_main,
+				       &fleet->loops[fleet->count]);
+		if (errno)
+			err(EXIT_FAILURE, "thread");
+	}
+}
+
+static void fleet_join(struct fleet *fleet)
+{
+	for (unsigned int i = 0; i < fleet->count; i++) {
+		pthread_join(fleet->threads[i], NULL);
+		loop_free(&fleet->loops[i]);
+	}
+	free(fleet->loops);
+	free(fleet->threads);
+}
+
+static void await_end(struct storm *s)
+{
+	uint64_t quiet_since = now_ms();
+
+	while (now_ms() - quiet_since < LINGER_MS) {
+		usleep(POLL_US);
+		if (atomic_load(&s->starters) || atomic_load(&s->clients) || atomic_load(&s->servers))
+			quiet_since = now_ms();
+	}
+	atomic_store(&s->over, true);
+}
+
+static void judge_unfinished(struct storm *s)
+{
+	const struct options *o = s->options;
+
+	for (uint32_t i = 0; i < o->connections; i++) {
+		struct flow *f = &s->flows[i];
+		unsigned int kind = plan_kind_of(&o->rules, f->index);
+		bool server = f->done[SERVER] || plan_vanishes(kind);
+
+		if (f->claim != CLAIM_IDLE && !f->failed && !(f->done[CLIENT] && server))
+			flow_fail(s, f, f->done[CLIENT] ? "server" : "client",
+				  "never completed its part");
+	}
+}
+
+/* How many connections ended at the server before it could know what they were. */
+static void judge_anonymous(struct storm *s)
+{
+	unsigned long empty = 0, vanished = 0;
+	const struct options *o = s->options;
+
+	for (uint32_t i = 0; i < o->connections; i++) {
+		unsigned int kind = plan_kind_of(&o->rules, s->flows[i].index);
+
+		if (s->flows[i].claim == CLAIM_IDLE)
+			continue;
+		empty += plan_opener(kind) == OPENS_NOTHING;
+		vanished += plan_vanishes(kind);
+	}
+	if (o->reset_as_eof_ok)
+		empty = vanished;
+	if (s->count.anonymous_eofs > empty)
+		stray_fail(s, "server", "%lu connections came empty, %lu are so by plan: the others"
+			   " must have been reset", (unsigned long)s->count.anonymous_eofs, empty);
+	if (s->count.anonymous_errors > vanished)
+		stray_fail(s, "server", "%lu connections were reset before their first bytes, at"
+			   " most %lu may be", (unsigned long)s->count.anonymous_errors, vanished);
+}
+
+struct tally {
+	unsigned long passed, failed, not_run;
+	uint64_t bytes[2];
+};
+
+static struct tally tally(struct storm *s, unsigned long *by_kind)
+{
+	struct tally t = { 0 };
+
+	for (uint32_t i = 0; i < s->options->connections; i++) {
+		struct flow *f = &s->flows[i];
+
+		if (f->claim == CLAIM_IDLE && !f->failed) {
+			t.not_run++;
+			continue;
+		}
+		by_kind[plan_kind_of(&s->options->rules, f->index)]++;
+		if (f->failed)
+			t.failed++;
+		else
+			t.passed++;
+		t.bytes[CLIENT] += f->received[SERVER];
+		t.bytes[SERVER] += f->received[CLIENT];
+	}
+	return t;
+}
+
+static int report(struct storm *s, double seconds)
+{
+	unsigned long *by_kind = calloc(plan_kinds(), sizeof(*by_kind));
+	struct tally t;
+
+	if (!by_kind)
+		errx(EXIT_FAILURE, "out of memory");
+	t = tally(s, by_kind);
+	for (unsigned int i = 0; i < plan_kinds(); i++) {
+		if (by_kind[i])
+			printf("%8lu %s\n", by_kind[i], plan_kind_name(i));
+	}
+	printf("%.1f MB up, %.1f MB down in %.1f s; hung %lu, reset %lu, refused %lu; resets seen"
+	       " %lu, as end of stream %lu; ended before known %lu+%lu; not run %lu\n",
+	       (double)t.bytes[CLIENT] / 1e6, (double)t.bytes[SERVER] / 1e6, seconds,
+	       (unsigned long)s->count.hung, (unsigned long)s->count.reset,
+	       (unsigned long)s->count.refused, (unsigned long)s->count.resets_seen,
+	       (unsigned long)s->count.resets_as_eof, (unsigned long)s->count.anonymous_eofs,
+	       (unsigned long)s->count.anonymous_errors, t.not_run);
+	printf("%lu passed, %lu failed\n", t.passed, t.failed + s->count.stray);
+	free(by_kind);
+	return t.failed || t.not_run || s->count.stray ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	static struct storm storm;
+	struct fleet fleet = { 0 };
+	struct options options;
+	uint64_t began;
+	int listener, error, status;
+
+	options_parse(&options, argc, argv);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("storm: seed %" PRIu64 ", %u connections, %u at a time\n", options.rules.seed,
+	       options.connections, options.concurrency);
+	signal(SIGPIPE, SIG_IGN); /* writev has no MSG_NOSIGNAL */
+	if (storm_new(&storm, &options))
+		errx(EXIT_FAILURE, "out of memory");
+	storm.starters = options.threads;
+	storm.silent_left = client_silent_flows(&options);
+	error = server_listen(&options, &listener);
+	if (error)
+		errx(EXIT_FAILURE, "--listen: %s", strerror(-error));
+	began = now_ms();
+	fleet_start(&fleet, &storm, listener);
+	await_end(&storm);
+	fleet_join(&fleet);
+	close(listener);
+	judge_unfinished(&storm);
+	judge_anonymous(&storm);
+	status = report(&storm, (double)(now_ms() - began) / 1000);
+	storm_free(&storm);
+	return status;
+}
