@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * sk_skb: decides for every skb that arrives at an enrolled socket whether it goes straight to
+ * the paired socket or to proxyd. Runs in softirq or from release_sock, always under the
+ * source socket's lock (sk_psock_verdict_data_ready, sk_psock_strp_read; net/core/skmsg.c, 6.18),
+ * hence at most once at a time for a direction.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#define SL_MAP
+#include "maps.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* One ring buffer a worker, so that workers share nothing. */
+struct wakeup_ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 * 1024);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, SL_WORKERS_MAX);
+	__type(key, __u32);
+	__array(values, struct wakeup_ring);
+} wakeups SEC(".maps");
+
+/* Only the fields that are read; libbpf relocates them to the running kernel's layout. */
+struct sock {
+	int sk_wmem_queued;
+} __attribute__((preserve_access_index));
+
+struct tcp_sock {
+	__u32 write_seq;
+} __attribute__((preserve_access_index));
+
+struct sk_buff {
+	unsigned int truesize;
+} __attribute__((preserve_access_index));
+
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
+
+/* Set by proxyd before the load, from the running kernel's BTF. */
+const volatile __u8 has_kern_ctx = 0;
+
+/*
+ * What an skb weighs where its true size cannot be read (before 6.2): a page fragment of
+ * payload and its head.
+ */
+#define SKB_OVERHEAD 2304
+
+static __always_inline __u32 true_size(struct __sk_buff *skb)
+{
+	if (has_kern_ctx) {
+		struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
+
+		return kernel_skb->truesize;
+	}
+	return skb->len + SKB_OVERHEAD;
+}
+
+static __always_inline struct sl_totals *my_totals(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&totals, &zero);
+}
+
+static void wake_proxyd(const struct sl_peer *peer, __u64 cookie, __u32 kind)
+{
+	struct sl_event event = { .cookie = cookie, .slot = peer->slot, .kind = kind };
+	struct sl_totals *sums = my_totals();
+	__u32 worker = peer->worker;
+	void *ring = bpf_map_lookup_elem(&wakeups, &worker);
+
+	if ((!ring || bpf_ringbuf_output(ring, &event, sizeof(event), 0)) && sums)
+		sums->events_lost++;
+}
+
+/* Returns 0, or -1 when the destination is gone. */
+static int look_at_destination(struct sl_ledger *ledger, struct sl_peer *peer)
+{
+	struct bpf_sock *destination = bpf_map_lookup_elem(&sockets, &peer->destination);
+	struct tcp_sock *tcp;
+	int err = -1;
+
+	if (!destination)
+		return -1;
+	tcp = bpf_skc_to_tcp_sock(destination);
+	if (tcp) {
+		__u32 write_seq = *(volatile __u32 *)&tcp->write_seq;
+		int queued = *(volatile int *)&((struct sock *)tcp)->sk_wmem_queued;
+
+		sl_ledger_settle(ledger, write_seq, queued);
+		err = 0;
+	}
+	bpf_sk_release(destination);
+	return err;
+}
+
+static enum sl_verdict decide(struct sl_ledger *ledger, struct sl_peer *peer,
+			      const struct sl_published *published_half, __u32 len, __u32 truesize)
+{
+	enum sl_verdict verdict = sl_rule(ledger, published_half, len, truesize);
+	struct sl_totals *sums;
+
+	if (verdict != SL_LOOK && ledger->redirected)
+		return verdict;
+	if (verdict == SL_PASS)
+		return SL_PASS;
+	if (look_at_destination(ledger, peer))
+		return SL_PASS;
+	verdict = sl_rule(ledger, published_half, len, truesize);
+	if (verdict != SL_LOOK)
+		return verdict;
+	sums = my_totals();
+	if (sums)
+		sums->window_stalls++;
+	return SL_PASS;
+}
+
+SEC("sk_skb/stream_verdict")
+int verdict(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct sl_ledger *ledger = bpf_map_lookup_elem(&ledgers, &cookie);
+	struct sl_peer *peer = bpf_map_lookup_elem(&peers, &cookie);
+	struct sl_published *half = NULL;
+	__u32 truesize = true_size(skb);
+	struct sl_totals *sums;
+
+	if (!ledger)
+		return SK_PASS;
+	ledger->last_ns = bpf_ktime_get_coarse_ns();
+	if (peer)
+		half = bpf_map_lookup_elem(&published, &peer->slot);
+	if (!half) {
+		ledger->passed += skb->len;
+		return SK_PASS;
+	}
+	sums = my_totals();
+	if (decide(ledger, peer, half, skb->len, truesize) == SL_REDIRECT) {
+		if (bpf_sk_redirect_hash(skb, &sockets, &peer->destination, 0) == SK_PASS) {
+			sl_ledger_redirect(ledger, half->window, skb->len, truesize);
+			if (sums)
+				sums->bytes[peer->direction & 1] += skb->len;
+			return SK_PASS;
+		}
+		if (sums)
+			sums->no_peer++;
+	}
+	if (sl_ledger_pass(ledger, half, skb->len))
+		wake_proxyd(peer, cookie, SL_EVENT_PASSED);
+	return SK_PASS;
+}
+
+/* Whatever has arrived is a message; the verdict is taken on each. */
+SEC("sk_skb/stream_parser")
+int parser(struct __sk_buff *skb)
+{
+	return skb->len;
+}

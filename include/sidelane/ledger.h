@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SIDELANE_LEDGER_H
+#define SIDELANE_LEDGER_H
+
+/*
+ * One direction's ledger and the one rule that is decided on it:
+ *
+ *   A byte may enter a lane only when no earlier byte of its direction is still inside
+ *   another lane.
+ *
+ * `redirected` and `passed` are written only by the verdict program, under the source socket's
+ * lock. `relayed` is written only by proxyd, after the destination has taken the bytes. Passed
+ * bytes go to proxyd, so they are inside the relay lane until passed == relayed.
+ */
+
+#include "sidelane/budget.h"
+
+enum sl_lane {
+	SL_LANE_RELAY = 0,
+	SL_LANE_KERNEL = 1,
+};
+
+enum sl_direction_index {
+	SL_UP = 0,   /* client to server */
+	SL_DOWN = 1, /* server to client */
+};
+
+/* What the traffic of one direction looks like; see sl_watch(). */
+struct sl_pattern {
+	__u64 since_ns;       /* CLOCK_MONOTONIC at the sample's start */
+	__u64 since_bytes;    /* `redirected` then */
+	__u32 since_opposite; /* low 32 bits of the other direction's `skbs` then */
+	__u32 small_writes;   /* samples in a row that were a stream of small writes */
+};
+
+struct sl_ledger {
+	__u64 redirected; /* bytes that entered the kernel lane */
+	__u64 passed;     /* bytes left to proxyd, since the socket was enrolled */
+	__u64 skbs;	  /* skbs redirected */
+	__u64 last_ns; /* CLOCK_MONOTONIC (coarse) at the last skb */
+	__u32 base; /* destination's write_seq where this ledger's stream starts */
+	__u32 unused;
+	struct sl_budget budget;
+	struct sl_pattern pattern;
+};
+
+/* proxyd's half of the ledger, one per direction, in memory that both sides map. */
+struct sl_published {
+	__u64 relayed; /* of the passed bytes, those that the destination has taken */
+	__u32 lane;    /* enum sl_lane: where proxyd wants the direction */
+	__u32 window;  /* kernel memory that the direction may hold, bytes */
+};
+
+enum sl_verdict {
+	SL_PASS,     /* to proxyd */
+	SL_REDIRECT, /* to the destination's socket */
+	SL_LOOK,     /* the budget looks spent: settle it against the destination, ask again */
+};
+
+/*
+ * The one rule, for an skb of `len` payload bytes and `truesize` bytes of memory. An empty skb is a
+ * bare FIN: redirecting it stops the destination's backlog worker for good (it takes a send of
+ * 0 bytes for EPIPE; sk_psock_backlog, 6.18).
+ */
+static inline enum sl_verdict sl_rule(const struct sl_ledger *ledger,
+				      const struct sl_published *published, __u32 len,
+				      __u32 truesize)
+{
+	if (!len || published->lane != SL_LANE_KERNEL)
+		return SL_PASS;
+	if (ledger->passed != published->relayed)
+		return SL_PASS;
+	if (sl_budget_held(&ledger->budget) + truesize > published->window)
+		return SL_LOOK;
+	return SL_REDIRECT;
+}
+
+/* The stream position that the destination's write_seq must reach when nothing is held. */
+static inline __u32 sl_ledger_position(const struct sl_ledger *ledger)
+{
+	return (__u32)(ledger->redirected + ledger->passed);
+}
+
+/*
+ * Settle the budget against the destination: its write_seq, then its sk_wmem_queued, read in
+ * that order. Only to be called when passed == relayed. As long as nothing was redirected, all
+ * that proxyd ever sent is in write_seq, so the base follows from it.
+ */
+static inline void sl_ledger_settle(struct sl_ledger *ledger, __u32 write_seq, __u32 queued)
+{
+	if (!ledger->redirected)
+		ledger->base = write_seq - (__u32)ledger->passed;
+	sl_budget_settle(&ledger->budget, write_seq - ledger->base, queued);
+}
+
+static inline void sl_ledger_redirect(struct sl_ledger *ledger, __u32 window, __u32 len,
+				      __u32 truesize)
+{
+	ledger->redirected += len;
+	ledger->skbs++;
+	sl_budget_charge(&ledger->budget, window, sl_ledger_position(ledger), truesize);
+}
+
+/*
+ * Account for `len` bytes left to proxyd. Returns whether proxyd must be woken: it sleeps
+ * while a direction is in the kernel lane, and one wake-up serves until it has caught up.
+ */
+static inline int sl_ledger_pass(struct sl_ledger *ledger, const struct sl_published *published,
+				 __u32 len)
+{
+	int first = len && published->lane == SL_LANE_KERNEL &&
+		    ledger->passed == published->relayed;
+
+	ledger->passed += len;
+	return first;
+}
+
+#endif

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef PROXYD_COMMANDS_H
+#define PROXYD_COMMANDS_H
+
+/* One a subcommand: takes its own name as argv[0], returns the exit status. */
+int cmd_run(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef PROXYD_ADDRESS_H
+#define PROXYD_ADDRESS_H
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+struct address {
+	union {
+		struct sockaddr any;
+		struct sockaddr_in ipv4;
+		struct sockaddr_in6 ipv6;
+	};
+	socklen_t length;
+};
+
+/* "[" + the longest IPv6 address + "%" + an interface + "]:65535" */
+#define ADDRESS_TEXT 80
+
+/*
+ * Parse "127.0.0.1:80" or "[::1]:80" (a zone as in "[fe80::1%eth0]:80" is understood). Names are
+ * not resolved. Returns 0, or -EINVAL and in *why what is wrong, as part of a sentence.
+ */
+int address_parse(const char *text, struct address *out, const char **why);
+
+/* Write the address as address_parse() takes it. Returns `text`. */
+const char *address_format(const struct address *address, char text[ADDRESS_TEXT]);
+
+#endif

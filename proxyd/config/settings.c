@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "config/settings.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/units.h"
+#include "log.h"
+#include "sidelane/shared.h"
+
+#define WINDOW_MIN (64 * 1024)
+#define WINDOW_MAX (1024 * 1024 * 1024)
+
+typedef int parse_fn(void *field, const char *text, const char **why);
+
+/* One row an option: parser, default and help in one place. */
+struct option_row {
+	const char *name;
+	const char *operand; /* NULL: a switch */
+	parse_fn *parse;
+	size_t offset;
+	const char *help;
+};
+
+static const char *const lane_names[] = {
+	[LANE_AUTO] = "auto",
+	[LANE_KERNEL] = "kernel",
+	[LANE_RELAY] = "relay",
+};
+
+const char *lane_choice_name(enum lane_choice lane)
+{
+	return lane_names[lane];
+}
+
+static int parse_address(void *field, const char *text, const char **why)
+{
+	struct address_list *list = field;
+	int err;
+
+	if (list->count == SETTINGS_ADDRESSES_MAX) {
+		*why = "there are too many (64 at most)";
+		return -EINVAL;
+	}
+	err = address_parse(text, &list->items[list->count], why);
+	if (!err)
+		list->count++;
+	return err;
+}
+
+static int parse_lane(void *field, const char *text, const char **why)
+{
+	for (int lane = LANE_AUTO; lane <= LANE_RELAY; lane++) {
+		if (strcmp(text, lane_names[lane]))
+			continue;
+		*(enum lane_choice *)field = (enum lane_choice)lane;
+		return 0;
+	}
+	*why = "the lanes are auto, kernel and relay";
+	return -EINVAL;
+}
+
+static int parse_number(const char *text, uint64_t *number, const char **why)
+{
+	char *end;
+
+	*why = "it is no number";
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	errno = 0;
+	*number = strtoull(text, &end, 10);
+	return *end || errno ? -EINVAL : 0;
+}
+
+static int parse_workers(void *field, const char *text, const char **why)
+{
+	uint64_t workers;
+	int err = parse_number(text, &workers, why);
+
+	if (!err && (workers < 1 || workers > SL_WORKERS_MAX)) {
+		*why = "it must be 1 to 64";
+		err = -EINVAL;
+	}
+	if (!err)
+		*(uint64_t *)field = workers;
+	return err;
+}
+
+static int parse_window(void *field, const char *text, const char **why)
+{
+	uint64_t bytes;
+	int err = units_parse_bytes(text, &bytes, why);
+
+	if (!err && (bytes < WINDOW_MIN || bytes > WINDOW_MAX)) {
+		*why = "it must be 64KiB to 1GiB";
+		err = -EINVAL;
+	}
+	if (!err)
+		*(uint64_t *)field = bytes;
+	return err;
+}
+
+static int parse_duration(void *field, const char *text, const char **why)
+{
+	return units_parse_duration(text, field, why);
+}
+
+static int parse_string(void *field, const char *text, const char **why)
+{
+	*why = "it is empty";
+	if (!*text)
+		return -EINVAL;
+	*(const char **)field = text;
+	return 0;
+}
+
+static int parse_seed(void *field, const char *text, const char **why)
+{
+	struct settings *settings = field;
+
+	settings->switch_lanes = true;
+	return parse_number(text, &settings->switch_seed, why);
+}
+
+static int set_true(void *field, const char *text, const char **why)
+{
+	(void)text;
+	(void)why;
+	*(bool *)field = true;
+	return 0;
+}
+
+#define FIELD(name) offsetof(struct settings, name)
+
+static const struct option_row rows[] = {
+	{ "listen", "ADDR:PORT", parse_address, FIELD(listen),
+	  "accept connections here (repeatable; [::1]:9000 for IPv6)" },
+	{ "upstream", "ADDR:PORT", parse_address, FIELD(upstream),
+	  "connect them to here (repeatable: taken in turn, the next one when\n"
+	  "                       a connect fails)" },
+	{ "lane", "LANE", parse_lane, FIELD(lane),
+	  "auto: whichever is cheaper for what the flow does (default);\n"
+	  "                       kernel: spliced in the kernel from the first byte;\n"
+	  "                       relay: through user space" },
+	{ "workers", "N", parse_workers, FIELD(workers), "threads (default: one a core)" },
+	{ "window", "BYTES", parse_window, FIELD(window),
+	  "kernel memory that a direction may hold (default 4MiB)" },
+	{ "control", "PATH", parse_string, FIELD(control),
+	  "control socket (default " SETTINGS_CONTROL_DEFAULT ")" },
+	{ "cgroup", "PATH", parse_string, FIELD(cgroup),
+	  "cgroup v2 directory to make proxyd's own cgroup in (default: the\n"
+	  "                       one that proxyd is in)" },
+	{ "connect-timeout", "TIME", parse_duration, FIELD(connect_timeout),
+	  "give an endpoint up after this long (default 10s)" },
+	{ "idle-timeout", "TIME", parse_duration, FIELD(idle_timeout),
+	  "close a flow that moved no byte for this long (default 1h; 0: never)" },
+	{ "drain-timeout", "TIME", parse_duration, FIELD(drain_timeout),
+	  "on SIGTERM, let live flows finish for this long (default 30s)" },
+	{ "stream-parser", NULL, set_true, FIELD(stream_parser),
+	  "attach the verdict program behind a stream parser (kernels before 5.13)" },
+	{ "debug-switch-lanes", "SEED", parse_seed, 0,
+	  "move flows between lanes at random (for tests)" },
+	{ "verbose", NULL, set_true, FIELD(verbose), "say more" },
+};
+
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+void settings_init(struct settings *settings)
+{
+	*settings = (struct settings){
+		.lane = LANE_AUTO,
+		.window = 4 * 1024 * 1024,
+		.control = SETTINGS_CONTROL_DEFAULT,
+		.connect_timeout = 10 * 1000,
+		.idle_timeout = 60 * 60 * 1000,
+		.drain_timeout = 30 * 1000,
+	};
+}
+
+static void print_help(void)
+{
+	printf("usage: proxyd run --listen ADDR:PORT --upstream ADDR:PORT [OPTION...]\n\n"
+	       "Accept TCP connections and connect each to an upstream endpoint. In the foreground;\n"
+	       "SIGTERM or SIGINT stops it when live flows have finished, a second one at once.\n\n");
+	for (size_t i = 0; i < ROWS; i++) {
+		char head[64];
+
+		snprintf(head, sizeof(head), "--%s%s%s", rows[i].name, rows[i].operand ? " " : "",
+			 rows[i].operand ? rows[i].operand : "");
+		printf("  %-20s %s\n", head, rows[i].help);
+	}
+	printf("  %-20s %s\n\n", "--help", "print this");
+	printf("Exit status: 0 stopped as asked, 1 failed, 2 usage, 3 an address cannot be listened on,\n"
+	       "4 a missing capability, 5 the control socket, 6 the cgroup. See proxyd(8).\n");
+}
+
+static int check(const struct settings *settings)
+{
+	if (!settings->listen.count)
+		log_error("--listen is missing: say where to accept connections, as in "
+			  "--listen 127.0.0.1:9000");
+	if (!settings->upstream.count)
+		log_error("--upstream is missing: say where to connect to, as in "
+			  "--upstream 127.0.0.1:8080");
+	return settings->listen.count && settings->upstream.count ? 0 : -EINVAL;
+}
+
+int settings_parse(struct settings *settings, int argc, char **argv)
+{
+	struct option longs[ROWS + 2] = { 0 };
+	int index, choice;
+
+	for (size_t i = 0; i < ROWS; i++)
+		longs[i] = (struct option){ rows[i].name,
+					    rows[i].operand ? required_argument : no_argument, NULL,
+					    1 };
+	longs[ROWS] = (struct option){ "help", no_argument, NULL, 'h' };
+	optind = 1;
+	while ((choice = getopt_long(argc, argv, "", longs, &index)) != -1) {
+		const char *why = "";
+
+		if (choice == 'h') {
+			print_help();
+			return 1;
+		}
+		if (choice == '?') {
+			log_error("see proxyd run --help for the options");
+			return -EINVAL;
+		}
+		if (rows[index].parse((char *)settings + rows[index].offset, optarg, &why)) {
+			log_error("--%s %s: %s", rows[index].name, optarg, why);
+			return -EINVAL;
+		}
+	}
+	if (optind < argc) {
+		log_error("%s: not an option; see proxyd run --help", argv[optind]);
+		return -EINVAL;
+	}
+	return check(settings);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef PROXYD_SETTINGS_H
+#define PROXYD_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/address.h"
+
+#define SETTINGS_ADDRESSES_MAX 64
+
+enum lane_choice {
+	LANE_AUTO,
+	LANE_KERNEL,
+	LANE_RELAY,
+};
+
+struct address_list {
+	struct address items[SETTINGS_ADDRESSES_MAX];
+	unsigned int count;
+};
+
+/* What `proxyd run` was asked to do. Times in milliseconds, sizes in bytes. */
+struct settings {
+	struct address_list listen;
+	struct address_list upstream;
+	uint64_t workers; /* 0: one a core */
+	enum lane_choice lane;
+	uint64_t window;
+	const char *control; /* path of the control socket */
+	const char *cgroup;  /* where to make proxyd's own cgroup; NULL: where proxyd is */
+	uint64_t connect_timeout;
+	uint64_t idle_timeout; /* 0: none */
+	uint64_t drain_timeout;
+	bool stream_parser;    /* attach sk_skb with a stream parser */
+	bool switch_lanes;     /* move flows between lanes at random, for tests */
+	uint64_t switch_seed;
+	bool verbose;
+};
+
+#define SETTINGS_CONTROL_DEFAULT "/run/proxyd/control.sock"
+
+void settings_init(struct settings *settings);
+
+/*
+ * Read `proxyd run`'s options. Returns 0; 1 when the help was asked for and printed; -EINVAL when
+ * something is wrong, which it has then said.
+ */
+int settings_parse(struct settings *settings, int argc, char **argv);
+
+const char *lane_choice_name(enum lane_choice lane);
+
+#endif

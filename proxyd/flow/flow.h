@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef PROXYD_FLOW_H
+#define PROXYD_FLOW_H
+
+/*
+ * A flow: one proxied connection, a downstream and an upstream socket and the two directions
+ * between them. A direction's index is its source's side, so direction d reads fds[d] and writes
+ * fds[!d].
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "config/address.h"
+#include "flow/traffic.h"
+#include "sidelane/shared.h"
+
+TAILQ_HEAD(flow_list, flow);
+
+struct worker;
+struct pipe;
+struct splice_pair;
+
+enum side {
+	DOWNSTREAM = 0,
+	UPSTREAM = 1,
+};
+
+/*
+ *                 connect failed, no endpoint left; client gone; timeout
+ *   CONNECTING ---------------------------------------------------------> CLOSED
+ *       | connected                                                         ^
+ *       v                both directions SHUT; idle timeout; drain timeout  |
+ *     OPEN -----------------------------------------------------------------+
+ *       | reset by one side                                                 |
+ *       v                    what it had sent is delivered, or too late     |
+ *   RESETTING --------------------------------------------------------------+
+ */
+enum flow_state {
+	FLOW_CONNECTING, /* on worker->connecting; only the upstream's connect is awaited */
+	FLOW_OPEN,	 /* on worker->idle; each direction goes its own way, see below */
+	FLOW_RESETTING,	 /* on worker->resetting; the survivor gets the last bytes, then a RST */
+	FLOW_CLOSED,	 /* on worker->closed until the end of the turn, then freed */
+};
+
+/*
+ *   OPEN --(source sent FIN or was reset)--> ENDING --(all delivered to the destination)--> SHUT
+ */
+enum direction_state {
+	DIRECTION_OPEN,	  /* bytes cross in the direction's lane */
+	DIRECTION_ENDING, /* no new bytes; the last ones are on their way */
+	DIRECTION_SHUT,	  /* the destination has been sent a FIN behind the last byte */
+};
+
+/* Bytes read from the source that the destination has not taken yet. */
+struct held {
+	uint32_t start;
+	uint32_t end;
+	unsigned char bytes[];
+};
+
+struct direction {
+	uint64_t read;	    /* bytes that proxyd took from the source */
+	uint64_t sent;	    /* bytes that proxyd gave to the destination */
+	struct held *held;  /* copied */
+	struct pipe *pipe;  /* spliced with splice(2) */
+	uint8_t state;	    /* enum direction_state */
+	uint8_t lane;	    /* enum sl_lane that proxyd has published */
+	uint8_t full_reads; /* reads in a row that filled the buffer: bulk */
+	bool drained;	    /* nothing that was redirected is on its way: proxyd may send */
+	bool hung_up;	    /* the source's FIN or RST was announced: read to the end */
+};
+
+struct flow {
+	TAILQ_ENTRY(flow) by_deadline; /* on the list that owns the flow, see enum flow_state */
+	TAILQ_ENTRY(flow) by_poll;     /* worker->polled, when `polled` */
+	struct flow_list *listed; /* the worker's list that the flow is on, by its deadline */
+	struct worker *worker;
+	struct splice_pair *pair; /* NULL while neither socket is enrolled */
+	uint64_t deadline;	  /* ms, worker clock */
+	uint64_t poll_at;	  /* us, worker clock */
+	int fds[2];
+	uint32_t interest[2]; /* epoll events asked for */
+	uint16_t endpoint;    /* index of the upstream endpoint in use */
+	uint16_t tried;	      /* endpoints that failed so far */
+	uint8_t state;	      /* enum flow_state */
+	uint8_t polls;	      /* polls in a row that found nothing new: back off */
+	uint8_t reset_side;   /* FLOW_RESETTING: who sent the RST */
+	bool polled;
+	bool paired;	   /* both sockets are enrolled and each other's peer */
+	bool wants_kernel; /* to enter the kernel lane when nothing is held or unread */
+	struct traffic traffic;
+	struct direction directions[2];
+};
+
+/*
+ * Take charge of an accepted connection and connect it to the upstream. Always consumes `fd`.
+ */
+void flow_start(struct worker *worker, int fd);
+
+/* Something happened on one of the flow's sockets: EPOLL* bits. */
+void flow_ready(struct flow *flow, enum side side, uint32_t events);
+
+/* The verdict program says that bytes wait for proxyd or that the lane does not pay. */
+void flow_event(struct flow *flow, const struct sl_event *event);
+
+/* The poll that flow_poll_soon() asked for is due. */
+void flow_poll(struct flow *flow);
+
+/* The deadline has passed. */
+void flow_expired(struct flow *flow);
+
+/* Abort: both sides see a RST. */
+void flow_abort(struct flow *flow);
+
+void flow_free(struct flow *flow);
+
+/* Whether the sockets may be in the SOCKHASH, so that splice(2) does not see their bytes. */
+bool flow_enrolled(const struct flow *flow);
+
+#endif

@@ -1,0 +1,607 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "flow/kernel_lane.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "flow/traffic.h"
+#include "log.h"
+#include "sidelane.skel.h"
+
+struct kernel_lane {
+	struct sidelane *programs;
+	struct bpf_link *sock_ops;
+	struct sl_published *published;
+	size_t published_size;
+	struct kernel_lane_options options;
+	uint32_t pairs_per_worker;
+};
+
+struct splice_pair {
+	struct splicer *splicer;
+	struct splice_pair *next_free;
+	uint32_t index;
+	uint64_t cookies[2]; /* of the downstream and of the upstream socket */
+};
+
+struct splicer {
+	struct kernel_lane *lane;
+	uint32_t worker;
+	struct ring_buffer *ring;
+	int ring_map;
+	splicer_event_cb *event;
+	void *user;
+	struct splice_pair *pairs;
+	struct splice_pair *free;
+};
+
+static int log_libbpf(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	char line[512];
+
+	(void)level;
+	vsnprintf(line, sizeof(line), format, arguments);
+	line[strcspn(line, "\n")] = '\0';
+	log_debug("libbpf: %s", line);
+	return 0;
+}
+
+/* SO_REUSEPORT spreads flows unevenly: each worker gets room for twice its share. */
+static uint32_t share(const struct kernel_lane_options *options)
+{
+	uint32_t fair = options->flows_max / options->workers + 1;
+
+	return options->workers == 1 ? options->flows_max : 2 * fair;
+}
+
+static int size_maps(struct sidelane *programs, const struct kernel_lane_options *options)
+{
+	uint32_t sockets = 2 * options->flows_max;
+	int err = bpf_map__set_max_entries(programs->maps.sockets, sockets);
+
+	if (!err)
+		err = bpf_map__set_max_entries(programs->maps.ledgers, sockets);
+	if (!err)
+		err = bpf_map__set_max_entries(programs->maps.peers, sockets);
+	if (!err)
+		err = bpf_map__set_max_entries(programs->maps.published,
+					       2 * options->workers * share(options));
+	return err;
+}
+
+static int load(struct kernel_lane *lane, bool kern_ctx)
+{
+	struct sidelane *programs = sidelane__open();
+	int err;
+
+	if (!programs)
+		return -errno;
+	programs->rodata->has_kern_ctx = kern_ctx;
+	err = size_maps(programs, &lane->options);
+	if (!err && lane->options.cgroup < 0)
+		err = bpf_program__set_autoload(programs->progs.enrol, false);
+	if (!err && lane->options.hook != SKB_HOOK_PARSER)
+		err = bpf_program__set_autoload(programs->progs.parser, false);
+	if (!err)
+		err = sidelane__load(programs);
+	if (err) {
+		sidelane__destroy(programs);
+		return err;
+	}
+	lane->programs = programs;
+	return 0;
+}
+
+/* Sockets inherit the programs when they are inserted: attach first. */
+static int attach(struct kernel_lane *lane)
+{
+	int map = bpf_map__fd(lane->programs->maps.sockets);
+	int verdict = bpf_program__fd(lane->programs->progs.verdict);
+	int err;
+
+	if (lane->options.hook == SKB_HOOK_VERDICT) {
+		err = bpf_prog_attach(verdict, map, BPF_SK_SKB_VERDICT, 0);
+	} else {
+		err = bpf_prog_attach(bpf_program__fd(lane->programs->progs.parser), map,
+				      BPF_SK_SKB_STREAM_PARSER, 0);
+		if (!err)
+			err = bpf_prog_attach(verdict, map, BPF_SK_SKB_STREAM_VERDICT, 0);
+	}
+	if (err || lane->options.cgroup < 0)
+		return err;
+	lane->sock_ops = bpf_program__attach_cgroup(lane->programs->progs.enrol,
+						    lane->options.cgroup);
+	return lane->sock_ops ? 0 : -errno;
+}
+
+static int map_published(struct kernel_lane *lane)
+{
+	const struct bpf_map *map = lane->programs->maps.published;
+	long page = sysconf(_SC_PAGESIZE);
+	size_t size = (size_t)bpf_map__max_entries(map) * sizeof(struct sl_published);
+	void *memory;
+
+	size = (size + (size_t)page - 1) / (size_t)page * (size_t)page;
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	lane->published = memory;
+	lane->published_size = size;
+	return 0;
+}
+
+int kernel_lane_new(const struct kernel_lane_options *options, struct kernel_lane **out,
+		    const char **step)
+{
+	struct kernel_lane *lane = calloc(1, sizeof(*lane));
+	int err;
+
+	*step = "allocate";
+	if (!lane)
+		return -ENOMEM;
+	lane->options = *options;
+	lane->pairs_per_worker = share(options);
+	libbpf_set_print(log_libbpf);
+	*step = "load the programs";
+	err = load(lane, true);
+	if (err && err != -EPERM)
+		err = load(lane, false);
+	if (!err) {
+		*step = "attach the programs";
+		err = attach(lane);
+	}
+	if (!err) {
+		*step = "map the ledger";
+		err = map_published(lane);
+	}
+	if (err) {
+		kernel_lane_free(lane);
+		return err;
+	}
+	*out = lane;
+	return 0;
+}
+
+void kernel_lane_free(struct kernel_lane *lane)
+{
+	if (!lane)
+		return;
+	if (lane->published)
+		munmap(lane->published, lane->published_size);
+	bpf_link__destroy(lane->sock_ops);
+	sidelane__destroy(lane->programs);
+	free(lane);
+}
+
+int kernel_lane_totals(const struct kernel_lane *lane, struct sl_totals *sums)
+{
+	int cpus = libbpf_num_possible_cpus();
+	struct sl_totals *each;
+	uint32_t zero = 0;
+	int err;
+
+	memset(sums, 0, sizeof(*sums));
+	if (cpus < 0)
+		return cpus;
+	each = calloc((size_t)cpus, sizeof(*each));
+	if (!each)
+		return -ENOMEM;
+	err = bpf_map_lookup_elem(bpf_map__fd(lane->programs->maps.totals), &zero, each);
+	for (int i = 0; !err && i < cpus; i++) {
+		sums->bytes[SL_UP] += each[i].bytes[SL_UP];
+		sums->bytes[SL_DOWN] += each[i].bytes[SL_DOWN];
+		sums->window_stalls += each[i].window_stalls;
+		sums->no_peer += each[i].no_peer;
+		sums->events_lost += each[i].events_lost;
+		sums->enrolled += each[i].enrolled;
+		sums->not_enrolled += each[i].not_enrolled;
+	}
+	free(each);
+	return err;
+}
+
+static int dispatch(void *user, void *data, size_t size)
+{
+	struct splicer *splicer = user;
+	const struct sl_event *event = data;
+	uint32_t pair = event->slot / 2 - splicer->worker * splicer->lane->pairs_per_worker;
+
+	if (size >= sizeof(*event) && pair < splicer->lane->pairs_per_worker &&
+	    splicer->pairs[pair].cookies[event->slot % 2] == event->cookie)
+		splicer->event(splicer->user, pair, event);
+	return 0;
+}
+
+/*
+ * The ring must hold every event that can wait at once: a direction emits one when it first passes
+ * bytes and the next only after proxyd has pumped it, so a few a direction are enough.
+ */
+static uint32_t ring_size(uint32_t pairs)
+{
+	const uint32_t record = sizeof(struct sl_event) + BPF_RINGBUF_HDR_SZ;
+	uint32_t size = 64 * 1024;
+
+	while (size / record < 8 * pairs && size < 64 * 1024 * 1024)
+		size *= 2;
+	return size;
+}
+
+static int new_ring(struct splicer *splicer)
+{
+	int rings = bpf_map__fd(splicer->lane->programs->maps.wakeups);
+	int map = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "wakeups", 0, 0,
+				 ring_size(splicer->lane->pairs_per_worker), NULL);
+	int err;
+
+	if (map < 0)
+		return map;
+	splicer->ring_map = map;
+	err = bpf_map_update_elem(rings, &splicer->worker, &map, BPF_ANY);
+	if (err)
+		return err;
+	splicer->ring = ring_buffer__new(map, dispatch, splicer, NULL);
+	return splicer->ring ? 0 : -errno;
+}
+
+int splicer_new(struct kernel_lane *lane, uint32_t worker, splicer_event_cb *event, void *user,
+		struct splicer **out)
+{
+	struct splicer *splicer = calloc(1, sizeof(*splicer));
+	int err;
+
+	if (!splicer)
+		return -ENOMEM;
+	splicer->lane = lane;
+	splicer->worker = worker;
+	splicer->event = event;
+	splicer->user = user;
+	splicer->ring_map = -1;
+	splicer->pairs = calloc(lane->pairs_per_worker, sizeof(*splicer->pairs));
+	err = splicer->pairs ? new_ring(splicer) : -ENOMEM;
+	if (err) {
+		splicer_free(splicer);
+		return err;
+	}
+	for (uint32_t i = lane->pairs_per_worker; i-- > 0;) {
+		splicer->pairs[i].splicer = splicer;
+		splicer->pairs[i].index = i;
+		splicer->pairs[i].next_free = splicer->free;
+		splicer->free = &splicer->pairs[i];
+	}
+	*out = splicer;
+	return 0;
+}
+
+void splicer_free(struct splicer *splicer)
+{
+	if (!splicer)
+		return;
+	ring_buffer__free(splicer->ring);
+	if (splicer->ring_map >= 0)
+		close(splicer->ring_map);
+	free(splicer->pairs);
+	free(splicer);
+}
+
+uint32_t splicer_pairs(const struct splicer *splicer)
+{
+	return splicer->lane->pairs_per_worker;
+}
+
+int splicer_event_fd(const struct splicer *splicer)
+{
+	return ring_buffer__epoll_fd(splicer->ring);
+}
+
+void splicer_dispatch(struct splicer *splicer)
+{
+	ring_buffer__consume(splicer->ring);
+}
+
+static uint32_t slot_of(const struct splice_pair *pair, enum sl_direction_index direction)
+{
+	const struct splicer *splicer = pair->splicer;
+
+	return 2 * (splicer->worker * splicer->lane->pairs_per_worker + pair->index) + direction;
+}
+
+static struct sl_published *published_of(const struct splice_pair *pair,
+					 enum sl_direction_index direction)
+{
+	return &pair->splicer->lane->published[slot_of(pair, direction)];
+}
+
+static void key_address(const struct sockaddr_storage *from, __be32 ip[4], __be16 *port)
+{
+	if (from->ss_family == AF_INET) {
+		const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)from;
+
+		sl_map_ipv4(ip, ipv4->sin_addr.s_addr);
+		*port = ipv4->sin_port;
+	} else {
+		const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)from;
+
+		memcpy(ip, &ipv6->sin6_addr, sizeof(ipv6->sin6_addr));
+		*port = ipv6->sin6_port;
+	}
+}
+
+static int key_of(int fd, struct sl_key *key)
+{
+	struct sockaddr_storage local = { 0 }, remote = { 0 };
+	socklen_t local_size = sizeof(local), remote_size = sizeof(remote);
+	socklen_t cookie_size = sizeof(key->cookie);
+
+	memset(key, 0, sizeof(*key));
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &key->cookie, &cookie_size) ||
+	    getsockname(fd, (struct sockaddr *)&local, &local_size) ||
+	    getpeername(fd, (struct sockaddr *)&remote, &remote_size))
+		return -errno;
+	key_address(&local, key->local_ip, &key->local_port);
+	key_address(&remote, key->remote_ip, &key->remote_port);
+	return 0;
+}
+
+/*
+ * The ledger first: a socket must never meet the verdict program without one. Where sock_ops has
+ * enrolled the socket, the ledger is there already.
+ */
+static int enrol(const struct sidelane *programs, int fd, const struct sl_key *key)
+{
+	const int one = 1;
+	const struct sl_ledger empty = { 0 };
+	int ledgers = bpf_map__fd(programs->maps.ledgers);
+	uint64_t value = (uint64_t)fd;
+	int err = bpf_map_update_elem(ledgers, &key->cookie, &empty, BPF_NOEXIST);
+
+	if (err)
+		return err == -EEXIST ? 0 : err;
+	err = bpf_map_update_elem(bpf_map__fd(programs->maps.sockets), key, &value, BPF_NOEXIST);
+	if (err) {
+		bpf_map_delete_elem(ledgers, &key->cookie);
+		return err;
+	}
+	/* What arrived before the insertion meets the verdict only now (tcp_set_rcvlowat, 6.18). */
+	setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
+	return 0;
+}
+
+/*
+ * A partly read skb corrupts the stream once its socket is enrolled: the verdict program gets it
+ * whole. With no byte unread there is none. Sockets that sock_ops enrolled were never read.
+ */
+static int check_unread(const struct kernel_lane *lane, const int fds[2], const bool read[2])
+{
+	for (int side = 0; side < 2 && lane->options.cgroup < 0; side++) {
+		int unread;
+
+		if (!read[side])
+			continue;
+		if (ioctl(fds[side], SIOCINQ, &unread))
+			return -errno;
+		if (unread)
+			return -EAGAIN;
+	}
+	return 0;
+}
+
+/*
+ * A send buffer of twice the window: what the verdict program lets through always finds room, so
+ * that the backlog is never stuck behind a slow reader. That matters beyond speed: the
+ * skbs that the destination itself passes to proxyd queue behind its backlog
+ * (sk_psock_verdict_apply, 6.18), and both directions would wait for each other.
+ */
+static int size_send_buffer(int fd, uint32_t window)
+{
+	int size = (int)window; /* the kernel doubles it (socket(7)) */
+	int unlimited = INT32_MAX;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
+		return -errno;
+	/* A low net.ipv4.tcp_notsent_lowat would hold the backlog back as a full buffer does. */
+	if (setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unlimited, sizeof(unlimited)))
+		return -errno;
+	return 0;
+}
+
+static int publish_peers(struct splice_pair *pair, const struct sl_key keys[2])
+{
+	int map = bpf_map__fd(pair->splicer->lane->programs->maps.peers);
+
+	for (int d = SL_UP; d <= SL_DOWN; d++) {
+		const struct sl_peer peer = {
+			.destination = keys[!d],
+			.slot = slot_of(pair, (enum sl_direction_index)d),
+			.worker = (__u16)pair->splicer->worker,
+			.direction = (__u16)d,
+		};
+		int err = bpf_map_update_elem(map, &keys[d].cookie, &peer, BPF_NOEXIST);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int pair_sockets(struct splice_pair *pair, const int fds[2])
+{
+	const struct kernel_lane *lane = pair->splicer->lane;
+	struct sl_key keys[2];
+	int err;
+
+	for (int side = 0; side < 2; side++) {
+		err = key_of(fds[side], &keys[side]);
+		if (!err)
+			err = size_send_buffer(fds[side], lane->options.window);
+		if (err)
+			return err;
+	}
+	for (int d = SL_UP; d <= SL_DOWN; d++)
+		*published_of(pair, (enum sl_direction_index)d) = (struct sl_published){
+			.lane = SL_LANE_RELAY,
+			.window = lane->options.window,
+		};
+	for (int side = 0; side < 2; side++) {
+		err = enrol(lane->programs, fds[side], &keys[side]);
+		if (err)
+			return err;
+		pair->cookies[side] = keys[side].cookie;
+	}
+	return publish_peers(pair, keys);
+}
+
+int splicer_pair(struct splicer *splicer, const int fds[2], const bool read[2],
+		 struct splice_pair **out)
+{
+	struct splice_pair *pair = splicer->free;
+	int err;
+
+	if (!pair)
+		return -ENOSPC;
+	err = check_unread(splicer->lane, fds, read);
+	if (err)
+		return err;
+	splicer->free = pair->next_free;
+	err = pair_sockets(pair, fds);
+	if (err && !pair->cookies[SL_UP])
+		splice_pair_free(pair);
+	else
+		*out = pair;
+	return err;
+}
+
+uint64_t splicer_cookie(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t size = sizeof(cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) ? 0 : cookie;
+}
+
+void splicer_forget(struct splicer *splicer, uint64_t cookie)
+{
+	bpf_map_delete_elem(bpf_map__fd(splicer->lane->programs->maps.ledgers), &cookie);
+}
+
+uint32_t splice_pair_index(const struct splice_pair *pair)
+{
+	return pair->index;
+}
+
+/*
+ * Elements of a hash map are reused at once, even while a program still reads them. Here none does:
+ * the verdict program runs under the socket's lock, and closing took the socket off the map
+ * under that lock (sock_map_close, net/core/sock_map.c, 6.18).
+ */
+void splice_pair_free(struct splice_pair *pair)
+{
+	struct splicer *splicer = pair->splicer;
+	int peers = bpf_map__fd(splicer->lane->programs->maps.peers);
+	int ledgers = bpf_map__fd(splicer->lane->programs->maps.ledgers);
+
+	for (int side = 0; side < 2; side++) {
+		if (!pair->cookies[side])
+			continue;
+		bpf_map_delete_elem(peers, &pair->cookies[side]);
+		bpf_map_delete_elem(ledgers, &pair->cookies[side]);
+		pair->cookies[side] = 0;
+	}
+	pair->next_free = splicer->free;
+	splicer->free = pair;
+}
+
+void splice_set_lane(struct splice_pair *pair, enum sl_direction_index direction, enum sl_lane lane)
+{
+	__atomic_store_n(&published_of(pair, direction)->lane, (__u32)lane, __ATOMIC_RELEASE);
+}
+
+void splice_publish(struct splice_pair *pair, enum sl_direction_index direction, uint64_t bytes)
+{
+	struct sl_published *half = published_of(pair, direction);
+
+	__atomic_store_n(&half->relayed, half->relayed + bytes, __ATOMIC_RELEASE);
+}
+
+int splice_ledger(const struct splice_pair *pair, enum sl_direction_index direction,
+		  struct sl_ledger *ledger)
+{
+	int map = bpf_map__fd(pair->splicer->lane->programs->maps.ledgers);
+
+	return bpf_map_lookup_elem(map, &pair->cookies[direction], ledger);
+}
+
+static int tcp_info_of(int fd, struct tcp_info *info)
+{
+	socklen_t size = sizeof(*info);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &size) ? -errno : 0;
+}
+
+/*
+ * How many bytes were ever put into the socket's send queue. tcpi_bytes_acked first, then what
+ * is unacknowledged: in that order the sum can only be too low. The upstream socket opened
+ * actively, and then tcpi_bytes_acked counts its SYN (tcp_rcv_synsent_state_process -> tcp_ack).
+ */
+static int bytes_written(int fd, bool opened_actively, uint64_t *bytes)
+{
+	struct tcp_info info = { 0 };
+	int unacknowledged;
+	int err = tcp_info_of(fd, &info);
+
+	if (err)
+		return err;
+	if (ioctl(fd, SIOCOUTQ, &unacknowledged))
+		return -errno;
+	*bytes = info.tcpi_bytes_acked + (uint64_t)unacknowledged - opened_actively;
+	return 0;
+}
+
+int splice_drained(const struct splice_pair *pair, enum sl_direction_index direction,
+		   int destination, uint64_t sent)
+{
+	struct sl_ledger ledger;
+	uint64_t written = 0;
+	int err = splice_ledger(pair, direction, &ledger);
+
+	if (err)
+		return err;
+	if (!ledger.redirected)
+		return 1;
+	err = bytes_written(destination, direction == SL_UP, &written);
+	if (err)
+		return err;
+	return written >= ledger.redirected + sent;
+}
+
+int splice_complete(const struct splice_pair *pair, enum sl_direction_index direction, int source,
+		    uint64_t read)
+{
+	struct tcp_info info = { 0 };
+	struct sl_ledger ledger;
+	int err = splice_ledger(pair, direction, &ledger);
+
+	if (!err)
+		err = tcp_info_of(source, &info);
+	if (err)
+		return err;
+	/* tcpi_bytes_received counts the FIN (tcp_fin's byte of sequence space). */
+	return ledger.redirected + read + 1 >= info.tcpi_bytes_received;
+}
+
+bool splice_large_writes(int source)
+{
+	struct tcp_info info = { 0 };
+
+	return !tcp_info_of(source, &info) &&
+	       traffic_large_writes(info.tcpi_rcv_mss, info.tcpi_advmss);
+}

@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#define _GNU_SOURCE
+#include "flow/worker.h"
+
+#include <errno.h>
+#include <event2/listener.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define EVENTS_A_TURN 256
+#define POLL_FIRST_US 50
+#define POLL_DOUBLINGS 7 /* up to 6.4 ms, beyond the jiffy in which the kernel retries a send */
+#define ACCEPT_PAUSE_MS 100
+#define SWEEP_MS 100
+
+enum worker_request {
+	REQUEST_NONE,
+	REQUEST_DRAIN,
+	REQUEST_STOP,
+};
+
+/* --- Clocks ------------------------------------------------------------------------------ */
+
+static uint64_t now(clockid_t clock, uint64_t unit)
+{
+	struct timespec time;
+
+	clock_gettime(clock, &time);
+	return (uint64_t)time.tv_sec * (1000000000 / unit) + (uint64_t)time.tv_nsec / unit;
+}
+
+uint64_t worker_now_ms(void)
+{
+	return now(CLOCK_MONOTONIC_COARSE, 1000000);
+}
+
+uint64_t worker_now_us(void)
+{
+	return now(CLOCK_MONOTONIC, 1000);
+}
+
+/* xorshift64* (Vigna, 2014) */
+uint64_t worker_random(struct worker *worker)
+{
+	worker->random ^= worker->random >> 12;
+	worker->random ^= worker->random << 25;
+	worker->random ^= worker->random >> 27;
+	return worker->random * 0x2545F4914F6CDD1DULL >> 32;
+}
+
+/* --- Deadlines --------------------------------------------------------------------------- */
+
+static void arm_sweep(struct worker *worker)
+{
+	const struct timeval interval = { .tv_usec = SWEEP_MS * 1000 };
+
+	if (!evtimer_pending(worker->sweep, NULL))
+		evtimer_add(worker->sweep, &interval);
+}
+
+/*
+ * A list's flows share one timeout, so a new deadline belongs at the tail, but for a flow in the
+ * kernel lane whose last byte is found to be older: walk back for it.
+ */
+void worker_set_deadline(struct flow *flow, struct flow_list *list, uint64_t since,
+			 uint64_t timeout)
+{
+	struct flow *before;
+
+	if (flow->listed)
+		TAILQ_REMOVE(flow->listed, flow, by_deadline);
+	flow->listed = list;
+	flow->deadline = timeout ? since + timeout : UINT64_MAX;
+	before = TAILQ_LAST(list, flow_list);
+	while (before && before->deadline > flow->deadline)
+		before = TAILQ_PREV(before, flow_list, by_deadline);
+	if (before)
+		TAILQ_INSERT_AFTER(list, before, flow, by_deadline);
+	else
+		TAILQ_INSERT_HEAD(list, flow, by_deadline);
+	if (timeout)
+		arm_sweep(flow->worker);
+}
+
+static void sweep_list(struct flow_list *list, uint64_t now_ms)
+{
+	struct flow *flow;
+
+	while ((flow = TAILQ_FIRST(list)) && flow->deadline <= now_ms)
+		flow_expired(flow);
+}
+
+static void free_closed(struct worker *worker)
+{
+	struct flow *flow;
+
+	while ((flow = TAILQ_FIRST(&worker->closed))) {
+		TAILQ_REMOVE(&worker->closed, flow, by_deadline);
+		flow_free(flow);
+	}
+	if (worker->draining && !stats_get(&worker->stats.flows_active))
+		event_base_loopbreak(worker->base);
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *user)
+{
+	struct worker *worker = user;
+	uint64_t now_ms = worker_now_ms();
+
+	(void)fd;
+	(void)what;
+	sweep_list(&worker->connecting, now_ms);
+	sweep_list(&worker->idle, now_ms);
+	sweep_list(&worker->resetting, now_ms);
+	free_closed(worker);
+	if (!TAILQ_EMPTY(&worker->connecting) || !TAILQ_EMPTY(&worker->idle) ||
+	    !TAILQ_EMPTY(&worker->resetting))
+		arm_sweep(worker);
+}
+
+void worker_bury(struct flow *flow)
+{
+	worker_poll_cancel(flow);
+	TAILQ_REMOVE(flow->listed, flow, by_deadline);
+	flow->listed = NULL;
+	TAILQ_INSERT_TAIL(&flow->worker->closed, flow, by_deadline);
+}
+
+/* --- Polls ------------------------------------------------------------------------------- */
+
+static void arm_timer(struct worker *worker, uint64_t at_us)
+{
+	const struct itimerspec when = {
+		.it_value = { .tv_sec = (time_t)(at_us / 1000000),
+			      .tv_nsec = (long)(at_us % 1000000 * 1000) },
+	};
+
+	if (worker->timer_at && worker->timer_at <= at_us)
+		return;
+	worker->timer_at = at_us;
+	timerfd_settime(worker->timer, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+void worker_poll_soon(struct flow *flow)
+{
+	struct worker *worker = flow->worker;
+
+	if (flow->polled)
+		return;
+	flow->polled = true;
+	flow->poll_at = worker_now_us() + ((uint64_t)POLL_FIRST_US << flow->polls);
+	if (flow->polls < POLL_DOUBLINGS)
+		flow->polls++;
+	TAILQ_INSERT_TAIL(&worker->polled, flow, by_poll);
+	arm_timer(worker, flow->poll_at);
+}
+
+void worker_poll_cancel(struct flow *flow)
+{
+	if (!flow->polled)
+		return;
+	flow->polled = false;
+	TAILQ_REMOVE(&flow->worker->polled, flow, by_poll);
+}
+
+/* Flows that ask again while they are served go to `waiting`, so that each is served once. */
+static void on_poll(evutil_socket_t fd, short what, void *user)
+{
+	struct worker *worker = user;
+	struct flow_list due = TAILQ_HEAD_INITIALIZER(due);
+	uint64_t expirations, now_us, next = UINT64_MAX;
+	struct flow *flow;
+
+	(void)what;
+	if (read(fd, &expirations, sizeof(expirations)) < 0)
+		return;
+	worker->timer_at = 0;
+	now_us = worker_now_us();
+	TAILQ_CONCAT(&due, &worker->polled, by_poll);
+	while ((flow = TAILQ_FIRST(&due))) {
+		TAILQ_REMOVE(&due, flow, by_poll);
+		if (flow->poll_at > now_us) {
+			TAILQ_INSERT_TAIL(&worker->polled, flow, by_poll);
+			next = flow->poll_at < next ? flow->poll_at : next;
+			continue;
+		}
+		flow->polled = false;
+		flow_poll(flow);
+	}
+	if (next != UINT64_MAX)
+		arm_timer(worker, next);
+	free_closed(worker);
+}
+
+/* --- Sockets ----------------------------------------------------------------------------- */
+
+/* A flow is aligned to more than 2 bytes: the lowest bit of its address tells the side. */
+static uint64_t pack(struct flow *flow, enum side side)
+{
+	return (uint64_t)(uintptr_t)flow | side;
+}
+
+int worker_watch(struct worker *worker, struct flow *flow, enum side side, uint32_t events)
+{
+	int operation = flow->interest[side] ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+	struct epoll_event event = { .events = events | EPOLLET, .data.u64 = pack(flow, side) };
+
+	flow->interest[side] = events;
+	return epoll_ctl(worker->epoll, operation, flow->fds[side], &event) ? -errno : 0;
+}
+
+/* EPOLL_CTL_MOD reports anew what is ready. */
+void worker_again(struct flow *flow, enum side side)
+{
+	worker_watch(flow->worker, flow, side, flow->interest[side] | EPOLLIN);
+}
+
+static void on_sockets(evutil_socket_t fd, short what, void *user)
+{
+	struct worker *worker = user;
+	struct epoll_event events[EVENTS_A_TURN];
+	int count = epoll_wait(fd, events, EVENTS_A_TURN, 0);
+
+	(void)what;
+	for (int i = 0; i < count; i++) {
+		uint64_t packed = events[i].data.u64;
+		struct flow *flow = (struct flow *)(uintptr_t)(packed & ~1ULL);
+
+		flow_ready(flow, (enum side)(packed & 1), events[i].events);
+	}
+	free_closed(worker);
+}
+
+static void on_splice_event(void *user, uint32_t pair, const struct sl_event *event)
+{
+	struct worker *worker = user;
+
+	if (worker->spliced[pair])
+		flow_event(worker->spliced[pair], event);
+}
+
+static void on_splices(evutil_socket_t fd, short what, void *user)
+{
+	struct worker *worker = user;
+
+	(void)fd;
+	(void)what;
+	splicer_dispatch(worker->splicer);
+	free_closed(worker);
+}
+
+/* --- Listeners --------------------------------------------------------------------------- */
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
+		      int length, void *user)
+{
+	(void)listener;
+	(void)address;
+	(void)length;
+	flow_start(user, fd);
+}
+
+static void resume_listening(evutil_socket_t fd, short what, void *user)
+{
+	struct worker *worker = user;
+
+	(void)fd;
+	(void)what;
+	for (unsigned int i = 0; i < SETTINGS_ADDRESSES_MAX && worker->listeners[i]; i++)
+		evconnlistener_enable(worker->listeners[i]);
+}
+
+/* Out of descriptors or memory: let live flows end rather than spin on accept. */
+static void on_accept_error(struct evconnlistener *listener, void *user)
+{
+	const struct timeval pause = { .tv_usec = ACCEPT_PAUSE_MS * 1000 };
+	struct worker *worker = user;
+	int err = errno;
+
+	if (!stats_get(&worker->stats.errors[ERROR_ACCEPT]))
+		log_warning("cannot accept a connection: %s; trying again every %d ms (raise the "
+			    "limit of open files?)",
+			    strerror(err), ACCEPT_PAUSE_MS);
+	stats_add(&worker->stats.errors[ERROR_ACCEPT], 1);
+	evconnlistener_disable(listener);
+	event_base_once(worker->base, -1, EV_TIMEOUT, resume_listening, worker, &pause);
+}
+
+static void stop_listening(struct worker *worker)
+{
+	for (unsigned int i = 0; i < SETTINGS_ADDRESSES_MAX && worker->listeners[i]; i++) {
+		evconnlistener_free(worker->listeners[i]);
+		worker->listeners[i] = NULL;
+	}
+}
+
+/* --- Requests from other threads --------------------------------------------------------- */
+
+static void abort_all(struct worker *worker, struct flow_list *list)
+{
+	struct flow *flow;
+
+	while ((flow = TAILQ_FIRST(list))) {
+		stats_add(&worker->stats.errors[ERROR_DRAIN_TIMEOUT], 1);
+		flow_abort(flow);
+	}
+}
+
+static void on_mailbox(evutil_socket_t fd, short what, void *user)
+{
+	struct worker *worker = user;
+
+	(void)fd;
+	(void)what;
+	stop_listening(worker);
+	worker->draining = true;
+	if (atomic_load(&worker->request) == REQUEST_STOP) {
+		abort_all(worker, &worker->connecting);
+		abort_all(worker, &worker->idle);
+		abort_all(worker, &worker->resetting);
+	}
+	free_closed(worker);
+}
+
+static void request(struct worker *worker, enum worker_request what)
+{
+	atomic_store(&worker->request, (int)what);
+	event_active(worker->mailbox, EV_READ, 0);
+}
+
+void worker_drain(struct worker *worker)
+{
+	request(worker, REQUEST_DRAIN);
+}
+
+void worker_stop(struct worker *worker)
+{
+	request(worker, REQUEST_STOP);
+}
+
+/* --- Life -------------------------------------------------------------------------------- */
+
+static int add_event(struct worker *worker, struct event **event, int fd, short what,
+		     event_callback_fn callback)
+{
+	*event = event_new(worker->base, fd, what, callback, worker);
+	if (!*event)
+		return -ENOMEM;
+	return what && event_add(*event, NULL) ? -ENOMEM : 0;
+}
+
+static int add_splicer(struct worker *worker)
+{
+	int err;
+
+	if (!worker->proxy->kernel_lane)
+		return 0;
+	err = splicer_new(worker->proxy->kernel_lane, worker->index, on_splice_event, worker,
+			  &worker->splicer);
+	if (err)
+		return err;
+	worker->spliced = calloc(splicer_pairs(worker->splicer), sizeof(*worker->spliced));
+	if (!worker->spliced)
+		return -ENOMEM;
+	return add_event(worker, &worker->splices, splicer_event_fd(worker->splicer),
+			 EV_READ | EV_PERSIST, on_splices);
+}
+
+static int add_events(struct worker *worker)
+{
+	int err = add_event(worker, &worker->mailbox, -1, 0, on_mailbox);
+
+	if (!err)
+		err = add_event(worker, &worker->sweep, -1, 0, on_sweep);
+	if (!err)
+		err = add_event(worker, &worker->poll, worker->timer, EV_READ | EV_PERSIST, on_poll);
+	if (!err)
+		err = add_event(worker, &worker->sockets, worker->epoll, EV_READ | EV_PERSIST,
+				on_sockets);
+	return err ? err : add_splicer(worker);
+}
+
+static int add_listeners(struct worker *worker, const int *listening)
+{
+	for (unsigned int i = 0; i < worker->proxy->settings->listen.count; i++) {
+		worker->listeners[i] = evconnlistener_new(
+			worker->base, on_accept, worker,
+			LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, listening[i]);
+		if (!worker->listeners[i])
+			return -ENOMEM;
+		evconnlistener_set_error_cb(worker->listeners[i], on_accept_error);
+	}
+	return 0;
+}
+
+int worker_new(const struct proxy_shared *proxy, uint32_t index, const int *listening,
+	       struct worker **out)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+	int err = 0;
+
+	if (!worker)
+		return -ENOMEM;
+	worker->proxy = proxy;
+	worker->index = index;
+	worker->next_endpoint = index;
+	worker->random = proxy->settings->switch_seed * 2 + 2 * index + 1;
+	TAILQ_INIT(&worker->connecting);
+	TAILQ_INIT(&worker->idle);
+	TAILQ_INIT(&worker->resetting);
+	TAILQ_INIT(&worker->polled);
+	TAILQ_INIT(&worker->closed);
+	worker->epoll = epoll_create1(EPOLL_CLOEXEC);
+	worker->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	worker->base = event_base_new();
+	worker->buffer = malloc(WORKER_BUFFER);
+	if (worker->epoll < 0 || worker->timer < 0)
+		err = -errno;
+	else if (!worker->base || !worker->buffer)
+		err = -ENOMEM;
+	if (!err)
+		err = add_events(worker);
+	if (!err)
+		err = add_listeners(worker, listening);
+	if (err) {
+		worker_free(worker);
+		return err;
+	}
+	*out = worker;
+	return 0;
+}
+
+static void *run(void *user)
+{
+	struct worker *worker = user;
+
+	event_base_loop(worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	return NULL;
+}
+
+int worker_start(struct worker *worker)
+{
+	int err = pthread_create(&worker->thread, NULL, run, worker);
+
+	worker->started = !err;
+	return -err;
+}
+
+void worker_join(struct worker *worker)
+{
+	if (worker->started)
+		pthread_join(worker->thread, NULL);
+	worker->started = false;
+}
+
+static void free_event(struct event *event)
+{
+	if (event)
+		event_free(event);
+}
+
+void worker_free(struct worker *worker)
+{
+	if (!worker)
+		return;
+	stop_listening(worker);
+	abort_all(worker, &worker->connecting);
+	abort_all(worker, &worker->idle);
+	abort_all(worker, &worker->resetting);
+	worker->draining = false;
+	free_closed(worker);
+	free_event(worker->mailbox);
+	free_event(worker->sweep);
+	free_event(worker->poll);
+	free_event(worker->sockets);
+	free_event(worker->splices);
+	splicer_free(worker->splicer);
+	free(worker->spliced);
+	pipe_pool_clear(&worker->pipes);
+	if (worker->base)
+		event_base_free(worker->base);
+	if (worker->timer >= 0)
+		close(worker->timer);
+	if (worker->epoll >= 0)
+		close(worker->epoll);
+	free(worker->buffer);
+	free(worker);
+}

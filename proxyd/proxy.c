@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#define _GNU_SOURCE
+#include "proxy.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "intake/listener.h"
+#include "log.h"
+#include "probe/capabilities.h"
+
+/* Sockets of a flow, and a pipe for a stream in the relay. */
+#define DESCRIPTORS_A_FLOW 2
+
+static unsigned int cores(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return 1;
+	return (unsigned int)CPU_COUNT(&set);
+}
+
+static uint32_t flows_max(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return 1024;
+	if (limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (limit.rlim_cur > 2 * 1024 * 1024)
+		limit.rlim_cur = 2 * 1024 * 1024;
+	return (uint32_t)(limit.rlim_cur / DESCRIPTORS_A_FLOW);
+}
+
+int proxy_new(const struct settings *settings, struct proxy **out)
+{
+	struct proxy *proxy = calloc(1, sizeof(*proxy));
+
+	if (!proxy) {
+		log_error("out of memory");
+		return -PROXY_EXIT_FAILED;
+	}
+	proxy->settings = *settings;
+	if (!proxy->settings.workers)
+		proxy->settings.workers = cores();
+	if (proxy->settings.workers > SL_WORKERS_MAX)
+		proxy->settings.workers = SL_WORKERS_MAX;
+	proxy->shared.settings = &proxy->settings;
+	proxy->started_ms = worker_now_ms();
+	*out = proxy;
+	return 0;
+}
+
+/*
+ * Only `--lane kernel` enrols at ESTABLISHED, so only it wants a cgroup: `auto` enrols a flow when
+ * it has shown that it gains, from user space.
+ */
+static int enter_cgroup(struct proxy *proxy)
+{
+	const struct settings *settings = &proxy->settings;
+	const char *step;
+	int err;
+
+	if (settings->lane != LANE_KERNEL)
+		return 0;
+	err = cgroup_enter(settings->cgroup, &proxy->cgroup, &step);
+	if (!err)
+		return 0;
+	if (settings->cgroup) {
+		log_error("--cgroup %s: cannot %s: %s; name a directory of a cgroup v2 mount that "
+			  "proxyd may write to",
+			  settings->cgroup, step, strerror(-err));
+		return -PROXY_EXIT_CGROUP;
+	}
+	log_warning("no cgroup for sock_ops: cannot %s: %s; sockets are enrolled from user space "
+		    "instead (mount cgroup v2 or name one with --cgroup)",
+		    step, strerror(-err));
+	return 0;
+}
+
+int proxy_open_kernel_lane(struct proxy *proxy)
+{
+	const struct settings *settings = &proxy->settings;
+	struct kernel_lane_options options = {
+		.workers = (uint32_t)settings->workers,
+		.flows_max = flows_max(),
+		.window = (uint32_t)settings->window,
+		.cgroup = -1,
+		.hook = settings->stream_parser ? SKB_HOOK_PARSER : SKB_HOOK_VERDICT,
+	};
+	const char *step;
+	int err;
+
+	if (settings->lane == LANE_RELAY)
+		return 0;
+	err = enter_cgroup(proxy);
+	if (err)
+		return err;
+	if (proxy->cgroup)
+		options.cgroup = cgroup_fd(proxy->cgroup);
+	err = kernel_lane_new(&options, &proxy->shared.kernel_lane, &step);
+	if (err) {
+		log_error("cannot %s: %s", step, strerror(-err));
+		return -PROXY_EXIT_FAILED;
+	}
+	proxy->shared.sock_ops = proxy->cgroup;
+	return 0;
+}
+
+static int report_listen(const struct address *address, int err)
+{
+	char text[ADDRESS_TEXT];
+
+	address_format(address, text);
+	if (err == -EADDRINUSE)
+		log_error("cannot listen on %s: another process does; stop it or take another port",
+			  text);
+	else if (err == -EACCES)
+		log_error("cannot listen on %s: ports below 1024 need CAP_NET_BIND_SERVICE", text);
+	else if (err == -EADDRNOTAVAIL)
+		log_error("cannot listen on %s: this host has no such address", text);
+	else
+		log_error("cannot listen on %s: %s", text, strerror(-err));
+	return -PROXY_EXIT_LISTEN;
+}
+
+static uint16_t port_of(int fd)
+{
+	struct address address = { .length = sizeof(address.ipv6) };
+
+	getsockname(fd, &address.any, &address.length);
+	/* sin_port and sin6_port are at the same place. */
+	return ntohs(address.ipv4.sin_port);
+}
+
+/* Open every --listen for one worker. Port 0 becomes, for the workers that follow, the one given. */
+static int open_listeners(struct proxy *proxy, int *listening)
+{
+	for (unsigned int i = 0; i < proxy->settings.listen.count; i++) {
+		struct address *address = &proxy->settings.listen.items[i];
+
+		listening[i] = listener_open(address);
+		if (listening[i] < 0) {
+			report_listen(address, listening[i]);
+			while (i-- > 0)
+				close(listening[i]);
+			return -PROXY_EXIT_LISTEN;
+		}
+		address->ipv4.sin_port = htons(port_of(listening[i]));
+	}
+	return 0;
+}
+
+int proxy_listen(struct proxy *proxy, uint16_t *ports)
+{
+	struct address_list *listen = &proxy->settings.listen;
+	int listening[SETTINGS_ADDRESSES_MAX];
+	int err;
+
+	for (unsigned int i = 0; i < listen->count; i++) {
+		err = listener_check(&listen->items[i]);
+		if (err)
+			return report_listen(&listen->items[i], err);
+	}
+	for (uint32_t index = 0; index < proxy->settings.workers; index++) {
+		err = open_listeners(proxy, listening);
+		if (err)
+			return err;
+		err = worker_new(&proxy->shared, index, listening, &proxy->workers[index]);
+		if (err) {
+			log_error("cannot make a worker: %s", strerror(-err));
+			return -PROXY_EXIT_FAILED;
+		}
+		proxy->worker_count++;
+	}
+	for (unsigned int i = 0; ports && i < listen->count; i++)
+		ports[i] = ntohs(listen->items[i].ipv4.sin_port);
+	return 0;
+}
+
+int proxy_start(struct proxy *proxy)
+{
+	for (unsigned int i = 0; i < proxy->worker_count; i++) {
+		int err = worker_start(proxy->workers[i]);
+
+		if (err) {
+			log_error("cannot start a thread: %s", strerror(-err));
+			return -PROXY_EXIT_FAILED;
+		}
+	}
+	return 0;
+}
+
+void proxy_drain(struct proxy *proxy)
+{
+	for (unsigned int i = 0; i < proxy->worker_count; i++)
+		worker_drain(proxy->workers[i]);
+}
+
+void proxy_stop(struct proxy *proxy)
+{
+	for (unsigned int i = 0; i < proxy->worker_count; i++)
+		worker_stop(proxy->workers[i]);
+}
+
+void proxy_join(struct proxy *proxy)
+{
+	for (unsigned int i = 0; i < proxy->worker_count; i++)
+		worker_join(proxy->workers[i]);
+}
+
+void proxy_free(struct proxy *proxy)
+{
+	if (!proxy)
+		return;
+	for (unsigned int i = 0; i < proxy->worker_count; i++)
+		worker_free(proxy->workers[i]);
+	kernel_lane_free(proxy->shared.kernel_lane);
+	cgroup_leave(proxy->cgroup);
+	free(proxy);
+}

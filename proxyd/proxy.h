@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef PROXYD_PROXY_H
+#define PROXYD_PROXY_H
+
+/* The proxy as a whole: the kernel lane if there is one, the listening sockets, the workers. */
+
+#include "flow/worker.h"
+#include "probe/cgroup.h"
+
+struct proxy {
+	struct settings settings;
+	struct proxy_shared shared;
+	struct cgroup *cgroup;
+	struct worker *workers[SL_WORKERS_MAX];
+	unsigned int worker_count;
+	uint64_t started_ms;
+};
+
+/*
+ * Each returns 0, or a negative exit status of `proxyd run` when it has said what went wrong. Call
+ * them in this order, then proxy_start().
+ */
+enum proxy_exit {
+	PROXY_EXIT_FAILED = 1,
+	PROXY_EXIT_USAGE = 2,
+	PROXY_EXIT_LISTEN = 3,
+	PROXY_EXIT_CAPABILITY = 4,
+	PROXY_EXIT_CONTROL = 5,
+	PROXY_EXIT_CGROUP = 6,
+};
+
+/* Copies the settings. */
+int proxy_new(const struct settings *settings, struct proxy **out);
+
+/* Load the kernel lane, unless settings->lane is the relay. */
+int proxy_open_kernel_lane(struct proxy *proxy);
+
+/* Listen, and make the workers. `ports`, if not NULL, takes each listener's port. */
+int proxy_listen(struct proxy *proxy, uint16_t *ports);
+
+int proxy_start(struct proxy *proxy);
+void proxy_drain(struct proxy *proxy);
+void proxy_stop(struct proxy *proxy);
+
+/* Wait for the workers to return. */
+void proxy_join(struct proxy *proxy);
+void proxy_free(struct proxy *proxy);
+
+#endif
