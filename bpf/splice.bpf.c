@@ -101,9 +101,9 @@ static int look_at_destination(struct sl_ledger *ledger, struct sl_peer *peer)
 }
 
 static enum sl_verdict decide(struct sl_ledger *ledger, struct sl_peer *peer,
-			      const struct sl_published *published_half, __u32 len, __u32 truesize)
+			      const struct sl_published *half, __u32 truesize)
 {
-	enum sl_verdict verdict = sl_rule(ledger, published_half, len, truesize);
+	enum sl_verdict verdict = sl_rule(ledger, half, truesize);
 	struct sl_totals *sums;
 
 	if (verdict != SL_LOOK && ledger->redirected)
@@ -112,7 +112,7 @@ static enum sl_verdict decide(struct sl_ledger *ledger, struct sl_peer *peer,
 		return SL_PASS;
 	if (look_at_destination(ledger, peer))
 		return SL_PASS;
-	verdict = sl_rule(ledger, published_half, len, truesize);
+	verdict = sl_rule(ledger, half, truesize);
 	if (verdict != SL_LOOK)
 		return verdict;
 	sums = my_totals();
@@ -121,6 +121,11 @@ static enum sl_verdict decide(struct sl_ledger *ledger, struct sl_peer *peer,
 	return SL_PASS;
 }
 
+/*
+ * A bare FIN arrives as an skb without payload. tcp_fin has noted it by then (recv returns 0), so
+ * dropping the skb loses nothing. Redirected, or passed behind a backlog of the socket's
+ * own, it makes sk_psock_backlog see a send of 0 bytes, report EPIPE and stop for good (6.18).
+ */
 SEC("sk_skb/stream_verdict")
 int verdict(struct __sk_buff *skb)
 {
@@ -131,6 +136,8 @@ int verdict(struct __sk_buff *skb)
 	__u32 truesize = true_size(skb);
 	struct sl_totals *sums;
 
+	if (!skb->len)
+		return SK_DROP;
 	if (!ledger)
 		return SK_PASS;
 	ledger->last_ns = bpf_ktime_get_coarse_ns();
@@ -141,7 +148,7 @@ int verdict(struct __sk_buff *skb)
 		return SK_PASS;
 	}
 	sums = my_totals();
-	if (decide(ledger, peer, half, skb->len, truesize) == SL_REDIRECT) {
+	if (decide(ledger, peer, half, truesize) == SL_REDIRECT) {
 		if (bpf_sk_redirect_hash(skb, &sockets, &peer->destination, 0) == SK_PASS) {
 			sl_ledger_redirect(ledger, half->window, skb->len, truesize);
 			if (sums)

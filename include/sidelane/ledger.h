@@ -58,15 +58,12 @@ enum sl_verdict {
 };
 
 /*
- * The one rule, for an skb of `len` payload bytes and `truesize` bytes of memory. An empty skb is a
- * bare FIN: redirecting it stops the destination's backlog worker for good (it takes a send of
- * 0 bytes for EPIPE; sk_psock_backlog, 6.18).
+ * The one rule, for an skb that weighs `truesize` bytes of memory.
  */
 static inline enum sl_verdict sl_rule(const struct sl_ledger *ledger,
-				      const struct sl_published *published, __u32 len,
-				      __u32 truesize)
+				      const struct sl_published *published, __u32 truesize)
 {
-	if (!len || published->lane != SL_LANE_KERNEL)
+	if (published->lane != SL_LANE_KERNEL)
 		return SL_PASS;
 	if (ledger->passed != published->relayed)
 		return SL_PASS;
@@ -108,7 +105,7 @@ static inline void sl_ledger_redirect(struct sl_ledger *ledger, __u32 window, __
 static inline int sl_ledger_pass(struct sl_ledger *ledger, const struct sl_published *published,
 				 __u32 len)
 {
-	int first = len && published->lane == SL_LANE_KERNEL &&
+	int first = published->lane == SL_LANE_KERNEL &&
 		    ledger->passed == published->relayed;
 
 	ledger->passed += len;

@@ -171,17 +171,17 @@ static void set_lane(struct flow *flow, int d, enum sl_lane lane)
  * Whether proxyd may send: nothing that was redirected is still on its way to the destination.
  * Only asked while bytes that proxyd took have not been published, so nothing new is redirected.
  */
-static int may_send(struct flow *flow, int d)
+static bool may_send(struct flow *flow, int d)
 {
 	struct direction *direction = &flow->directions[d];
 	int drained;
 
 	if (!flow->paired || direction->drained)
-		return 1;
+		return true;
 	drained = splice_drained(flow->pair, (enum sl_direction_index)d, flow->fds[!d],
 				 direction->sent);
 	direction->drained = drained > 0;
-	return drained;
+	return direction->drained;
 }
 
 /* --- Ends -------------------------------------------------------------------------------- */
@@ -244,7 +244,7 @@ static bool ended(struct flow *flow, int d)
 	if (!flow->paired)
 		return true;
 	if (splice_complete(flow->pair, (enum sl_direction_index)d, flow->fds[d],
-			    direction->read) &&
+			    direction->read) > 0 &&
 	    may_send(flow, d))
 		return true;
 	worker_poll_soon(flow);
