@@ -64,9 +64,10 @@ def goals($samples):
 		    .measured != null and .min <= $goal and $goal <= .max)];
 
 # Time of cores that neither the measured processes nor kernel threads account for: somebody else's.
+# A kernel thread that ended meanwhile takes its past with it, hence the guard.
 def disturbance:
 	[.[].result.cpu_s | values |
-	 ([0, .busy - .proxy - .client - .server - .kthreads] | max) / .busy * 100] |
+	 ([0, .busy - .proxy - .client - .server - ([0, .kthreads] | max)] | max) / .busy * 100] |
 	if length > 0 then spread else null end;
 
 . as $samples |
