@@ -1,0 +1,116 @@
+#!/bin/bash
+# What keeps proxyd from starting: each with an exit status of its own, and one line with the remedy.
+. "$(dirname "$0")/../lib.sh"
+need python3
+
+EXIT_LISTEN=3
+EXIT_CONTROL=5
+EXIT_CGROUP=6
+
+free_port BACKEND
+free_port FRONT
+UPSTREAM=(--upstream "127.0.0.1:$BACKEND")
+
+# Runs proxyd, which must not start.
+refused() { # STATUS "WORD / WORD..." ARGS...
+	local expected=$1 words=$2 status=0 word
+	shift 2
+	timeout 10 "$PROXYD" run "$@" >"$TMP/out" 2>"$TMP/refused.log" || status=$?
+	assert_equal "$expected" "$status" "exit status of: proxyd run $*"
+	assert_equal 1 "$(wc -l <"$TMP/refused.log")" "lines on standard error of: proxyd run $*"
+	while read -r word; do
+		grep -qF -e "$word" "$TMP/refused.log" || fail "not a word of '$word' about: proxyd run $*"
+	done <<<"${words// \/ /$'\n'}"
+	assert_no_sanitizer_report "$TMP/refused.log"
+}
+
+echoes() {
+	assert_equal held "$(timeout 10 python3 "$ROOT/tests/peer.py" hold "$FRONT" | head -n 1)" "echo"
+}
+
+test_address_in_use() {
+	local others=(--control "$TMP/other.sock" --lane relay)
+	refused $EXIT_LISTEN "127.0.0.1:$BACKEND / another process" \
+		--listen "127.0.0.1:$BACKEND" "${UPSTREAM[@]}" "${others[@]}"
+	# With SO_REUSEPORT a second proxyd could take half of the first one's connections.
+	start_proxyd --listen "127.0.0.1:$FRONT" "${UPSTREAM[@]}" --lane relay
+	refused $EXIT_LISTEN "127.0.0.1:$FRONT / another process" \
+		--listen "127.0.0.1:$FRONT" "${UPSTREAM[@]}" "${others[@]}"
+	# The first of two addresses is free again afterwards.
+	free_port GOOD
+	refused $EXIT_LISTEN "127.0.0.1:$FRONT" --listen "127.0.0.1:$GOOD" \
+		--listen "127.0.0.1:$FRONT" "${UPSTREAM[@]}" "${others[@]}"
+	! listening "$GOOD" || fail "port $GOOD is still open"
+	echoes
+	stop_proxyd
+}
+
+test_address_of_others() {
+	refused $EXIT_LISTEN "192.0.2.77:$FRONT / no such address" \
+		--listen "192.0.2.77:$FRONT" "${UPSTREAM[@]}" --control "$TMP/other.sock" --lane relay
+}
+
+test_control_unusable() {
+	local run=(--listen "127.0.0.1:$FRONT" "${UPSTREAM[@]}" --lane relay --control) long
+	printf -v long "$TMP/%0200d" 0
+	echo "do not touch" >"$TMP/file"
+	refused $EXIT_CONTROL "$TMP/no/such/folder/socket / No such file / --control" \
+		"${run[@]}" "$TMP/no/such/folder/socket"
+	refused $EXIT_CONTROL "/proc/proxyd.sock / --control" "${run[@]}" /proc/proxyd.sock
+	refused $EXIT_CONTROL "$long / --control" "${run[@]}" "$long"
+	refused $EXIT_CONTROL "$TMP/file / --control" "${run[@]}" "$TMP/file"
+	assert_equal "do not touch" "$(cat "$TMP/file")" "a file in the control socket's place"
+}
+
+test_control_in_use() {
+	free_port SECOND
+	start_proxyd --listen "127.0.0.1:$FRONT" "${UPSTREAM[@]}" --lane relay
+	assert_equal 600 "$(stat -c %a "$CONTROL")" "permissions of the control socket"
+	refused $EXIT_CONTROL "$CONTROL / another proxyd / --control" --listen "127.0.0.1:$SECOND" \
+		"${UPSTREAM[@]}" --lane relay --control "$CONTROL"
+	assert_equal "$PROXYD_PID" "$(proxyd_status .pid)" "who answers at the control socket"
+	stop_proxyd
+	[[ ! -e $CONTROL ]] || fail "the control socket is left behind"
+}
+
+test_control_stale() {
+	start_proxyd --listen "127.0.0.1:$FRONT" "${UPSTREAM[@]}" --lane relay
+	kill -KILL "$PROXYD_PID"
+	proxyd_ended 5
+	[[ -S $CONTROL ]] || fail "no stale control socket to test with"
+	start_proxyd --listen "127.0.0.1:$FRONT" "${UPSTREAM[@]}" --lane relay
+	echoes
+	assert_equal "$PROXYD_PID" "$(proxyd_status .pid)" "who answers at the control socket"
+	stop_proxyd
+}
+
+test_status_of_nobody() {
+	local status=0
+	"$PROXYD" status --json --control "$TMP/nobody.sock" >"$TMP/out" 2>"$TMP/refused.log" || status=$?
+	assert_equal $EXIT_CONTROL "$status" "exit status of proxyd status"
+	assert_equal 1 "$(wc -l <"$TMP/refused.log")" "lines on standard error"
+	grep -qF "$TMP/nobody.sock" "$TMP/refused.log" || fail "status does not say where it has asked"
+}
+
+test_cgroup_unusable() {
+	local run=(--listen "127.0.0.1:$FRONT" "${UPSTREAM[@]}" --control "$CONTROL" --lane kernel --cgroup)
+	refused $EXIT_CGROUP "$TMP/no-cgroup / cgroup v2" "${run[@]}" "$TMP/no-cgroup"
+	refused $EXIT_CGROUP "$TMP / cgroup v2" "${run[@]}" "$TMP"
+	[[ -z $(find "$TMP" -maxdepth 1 -name 'proxyd-[0-9]*' -type d) ]] || fail "a folder is left behind"
+}
+
+spawn echo python3 "$ROOT/tests/peer.py" echo "$BACKEND"
+wait_listening "$BACKEND" "the echo server"
+test_address_in_use
+test_address_of_others
+test_control_unusable
+test_control_in_use
+test_control_stale
+test_status_of_nobody
+case ${1-} in
+with-kernel-lane)
+	need_root
+	need_kernel_lane
+	test_cgroup_unusable
+	;;
+esac

@@ -1,0 +1,95 @@
+#!/bin/bash
+# What cannot be understood: exit status 2, and one line that names the culprit and what to do.
+. "$(dirname "$0")/../lib.sh"
+
+# The line must contain all words of the first column (fixed strings, separated by " / ").
+refused() {
+	local words=$1 status=0 word
+	shift
+	timeout 10 "$PROXYD" "$@" >"$TMP/out" 2>"$TMP/error.log" || status=$?
+	assert_equal 2 "$status" "exit status of: proxyd $*"
+	assert_equal 1 "$(wc -l <"$TMP/error.log")" "lines on standard error of: proxyd $*"
+	[[ ! -s $TMP/out ]] || fail "output on standard output of: proxyd $*"
+	while read -r word; do
+		grep -qF -e "$word" "$TMP/error.log" || fail "not a word of '$word' about: proxyd $*"
+	done <<<"${words// \/ /$'\n'}"
+}
+
+LISTEN=(--listen 127.0.0.1:1)
+UPSTREAM=(--upstream 127.0.0.1:1)
+BOTH=("${LISTEN[@]}" "${UPSTREAM[@]}")
+
+# Addresses that are none, for either side.
+for option in --listen --upstream; do
+	other=("${UPSTREAM[@]}")
+	[[ $option == --listen ]] || other=("${LISTEN[@]}")
+	while IFS='|' read -r address words; do
+		refused "$option / $address / $words" run "$option" "$address" "${other[@]}"
+	done <<-END
+		127.0.0.1|port
+		127.0.0.1:|port
+		127.0.0.1:http|port
+		127.0.0.1:0|port / 65535
+		127.0.0.1:-1|port
+		127.0.0.1:65536|port / 65535
+		127.0.0.1:99999999999999999999|port
+		127.0.0.1:80x|port
+		127.0.0.1:+80|port
+		127.0.0.1: 80|port
+		:80|address
+		[::1|bracket
+		[::1]|port
+		[::1]80|port
+		[::1]:|port
+		[::1]:65536|65535
+		[]:80|IPv6
+		[127.0.0.1]:80|IPv6
+		[::g]:80|address
+		::1:80|bracket
+		localhost:80|names are not resolved
+		256.0.0.1:80|address
+		127.1:80|address
+		0177.0.0.1:80|address
+		1.2.3.4.5:80|address
+	END
+	refused "$option" run "$option" '' "${other[@]}"
+	refused "$option" run "$option" "127.0.0.1:$(printf '1%.0s' {1..5000})" "${other[@]}"
+done
+
+# Something is missing or too much.
+refused "--help" # no subcommand
+refused "frobnicate / --help" frobnicate
+refused "--listen" run
+refused "--listen / missing" run "${UPSTREAM[@]}"
+refused "--upstream / missing" run "${LISTEN[@]}"
+refused "--listen" run "${UPSTREAM[@]}" --listen
+refused "surplus" run "${BOTH[@]}" surplus
+refused "--frobnicate / --help" run "${BOTH[@]}" --frobnicate
+refused "--frobnicate / --help" status --frobnicate
+refused "--frobnicate / --help" doctor --frobnicate
+refused "surplus" doctor surplus
+
+# Values out of range.
+refused "--lane / quick / auto, kernel and relay" run "${BOTH[@]}" --lane quick
+refused "--lane" run "${BOTH[@]}" --lane ''
+refused "--workers / 0" run "${BOTH[@]}" --workers 0
+refused "--workers / -1" run "${BOTH[@]}" --workers -1
+refused "--workers / 1000000" run "${BOTH[@]}" --workers 1000000
+refused "--workers / two" run "${BOTH[@]}" --workers two
+refused "--window / 0" run "${BOTH[@]}" --window 0
+refused "--window / -4MiB" run "${BOTH[@]}" --window -4MiB
+refused "--window / 4parsecs" run "${BOTH[@]}" --window 4parsecs
+refused "--window / 99999999999GiB" run "${BOTH[@]}" --window 99999999999GiB
+refused "--connect-timeout / soon" run "${BOTH[@]}" --connect-timeout soon
+refused "--idle-timeout / -1s" run "${BOTH[@]}" --idle-timeout -1s
+refused "--drain-timeout / 10 parsecs" run "${BOTH[@]}" --drain-timeout '10 parsecs'
+refused "--debug-switch-lanes / seed" run "${BOTH[@]}" --debug-switch-lanes seed
+refused "--control" run "${BOTH[@]}" --control ''
+
+# Help is no error.
+for command in "" run status doctor; do
+	# shellcheck disable=SC2086 # no word for the empty one
+	"$PROXYD" $command --help >"$TMP/out" 2>"$TMP/error.log" || fail "proxyd $command --help exits with $?"
+	grep -q '^usage: proxyd' "$TMP/out" || fail "proxyd $command --help does not say its usage"
+	[[ ! -s $TMP/error.log ]] || fail "proxyd $command --help writes to standard error"
+done

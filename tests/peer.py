@@ -1,0 +1,128 @@
+"""Small peers for the shell tests.
+
+peer.py echo PORT               server: returns what it gets, and the end of the stream too
+peer.py full PORT               server: never accepts; its queue is full, so SYNs are dropped
+peer.py send PORT SECONDS       client of an echo server: exchanges random bytes, then half-closes
+peer.py hold PORT               client of an echo server: one exchange, then waits until it is cut off
+peer.py closed PORT [BYTES]     client: how long until the connection is closed on it
+
+Each says on standard output where it is; lines are flushed. Ports are those of 127.0.0.1.
+"""
+import hashlib
+import os
+import socket
+import sys
+import threading
+import time
+
+
+def say(*words):
+    print(*words, flush=True)
+
+
+def listen(port, backlog):
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(backlog)
+    return listener
+
+
+def connect(port):
+    client = socket.create_connection(("127.0.0.1", port), timeout=20)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return client
+
+
+def answer(connection):
+    with connection:
+        try:
+            while data := connection.recv(65536):
+                connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+def echo(port):
+    listener = listen(port, 128)
+    while True:
+        connection, _ = listener.accept()
+        threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+
+def full(port):
+    listener = listen(port, 0)
+    fillers = [socket.socket() for _ in range(8)]
+    for filler in fillers:
+        filler.setblocking(False)
+        filler.connect_ex(listener.getsockname())
+    time.sleep(0.2)
+    say("full")
+    while True:
+        time.sleep(60)
+
+
+def receive(client, received):
+    try:
+        while data := client.recv(65536):
+            received.update(data)
+    except OSError as error:
+        say("failed:", error)
+
+
+def send(port, seconds):
+    client, sent, received = connect(port), hashlib.sha256(), hashlib.sha256()
+    reader = threading.Thread(target=receive, args=(client, received))
+    reader.start()
+    count, end = 0, time.monotonic() + float(seconds)
+    while time.monotonic() < end:
+        data = os.urandom(20000)
+        client.sendall(data)
+        sent.update(data)
+        count += len(data)
+        if count == len(data):
+            say("sending")
+        time.sleep(0.01)
+    client.shutdown(socket.SHUT_WR)
+    reader.join(20)
+    if reader.is_alive() or sent.digest() != received.digest():
+        say("failed: not what was sent came back")
+        sys.exit(1)
+    say("verified", count)
+
+
+def hold(port):
+    client = connect(port)
+    client.sendall(b"hello")
+    if client.recv(5, socket.MSG_WAITALL) != b"hello":
+        sys.exit("no echo")
+    say("held")
+    client.settimeout(60)
+    wait_for_close(client)
+
+
+def wait_for_close(client):
+    start = time.monotonic()
+    try:
+        data = client.recv(1)
+        how = "data" if data else "end"
+    except ConnectionResetError:
+        how = "reset"
+    except TimeoutError:
+        how = "open"
+    say(how, round((time.monotonic() - start) * 1000))
+
+
+def closed(port, count="0"):
+    client = connect(port)
+    try:
+        client.sendall(b"x" * int(count))
+    except OSError:
+        pass
+    wait_for_close(client)
+
+
+if __name__ == "__main__":
+    command = {"echo": echo, "full": full, "send": send, "hold": hold, "closed": closed}[sys.argv[1]]
+    command(int(sys.argv[2]), *sys.argv[3:])

@@ -1,0 +1,142 @@
+#!/bin/bash
+# Readers that do not read: the senders must block, and what the kernel then holds for a flow must stay
+# under the window and the flow's four socket buffers. Then the readers read, and every byte is there.
+#
+#   stalled_reader.sh kernel|relay|auto
+#   stalled_reader.sh unbounded     shows that the test can fail: a proxy without back-pressure
+. "$(dirname "$0")/../lib.sh"
+TOOLS=${TOOLS:-$ROOT/build/release/tests/programs}
+[[ -x $TOOLS/stall ]] || fail "$TOOLS/stall is not there: build it first"
+[[ ${1-} == unbounded ]] || take_lane "$@"
+
+MIB=$((1 << 20))
+NOISE=$((48 * MIB))        # what the rest of the machine may take meanwhile
+FLOW_OVERHEAD=$((24 << 10)) # sockets, files and state of a flow: four sockets alone are 10 KiB
+MANY=200
+((QUICK == 0)) || MANY=20
+
+memory_available() { awk '$1 == "MemAvailable:" { printf "%.0f", $2 * 1024 }' /proc/meminfo; }
+slab() { awk '$1 == "Slab:" { printf "%.0f", $2 * 1024 }' /proc/meminfo; }
+tcp_memory() { awk '$1 == "TCP:" { printf "%.0f", $NF * 4096 }' /proc/net/sockstat; }
+
+# The sizes that the kernel has given to the buffers on the payload's way, of all flows together.
+socket_buffers() { # up|down
+	local towards=dport from=sport
+	[[ $1 == up ]] || { towards=sport from=dport; }
+	{
+		buffer tb "$towards = :$FRONT"
+		buffer rb "$from = :$FRONT"
+		buffer tb "$towards = :$BACK"
+		buffer rb "$from = :$BACK"
+	} | awk '{ sum += $1 } END { printf "%.0f", sum }'
+}
+
+buffer() { # rb|tb FILTER
+	ss -Htmn state established "$2" | grep -oE "[(,]$1[0-9]+" | tr -dc '0-9\n'
+}
+
+start_stall() { # OPTIONS...
+	coproc STALL { exec "$TOOLS/stall" --front "127.0.0.1:$FRONT" --back "$BACK" "$@" 2>"$TMP/stall.log"; }
+	# bash forgets a coprocess's variables when it ends.
+	STALL_IN=${STALL[1]} STALL_OUT=${STALL[0]} STALL_CHILD=$!
+	SPAWNED+=("$STALL_CHILD stall")
+	hear connected 30
+}
+
+# Sets HEARD to what follows WORD.
+hear() { # WORD SECONDS
+	local word='' rest=''
+	read -r -t "$2" word rest <&"$STALL_OUT" || true
+	HEARD=$rest
+	[[ $word == "$1" ]]
+}
+
+# Fails, with a reason in REASON, if more is held than may be.
+check_held() { # DIRECTION FLOWS WINDOW
+	local buffers limit held sent most before_available before_slab before_tcp
+	before_available=$(memory_available) before_slab=$(slab) before_tcp=$(tcp_memory)
+	echo go >&"$STALL_IN"
+	hear blocked 120 || {
+		REASON="the senders never blocked"
+		return 1
+	}
+	read -r sent most <<<"$HEARD"
+	held=$((before_available - $(memory_available)))
+	buffers=$(socket_buffers "$1")
+	limit=$(($2 * $3 + buffers))
+	say "$2 flows: accepted $(mib "$sent") (most on one: $(mib "$most"))," \
+		"limit $(mib "$limit"), of that socket buffers $(mib "$buffers")"
+	say "$2 flows: held in memory $(mib "$held"), slab $(mib $(($(slab) - before_slab)))," \
+		"TCP $(mib $(($(tcp_memory) - before_tcp)))"
+	((sent <= limit)) || REASON="$sent bytes accepted, more than $limit"
+	((most <= limit)) || REASON="$most bytes accepted on one flow, more than $limit for all"
+	[[ -z $REASON ]] || return 1
+	((held <= limit + $2 * FLOW_OVERHEAD + NOISE)) && return
+	REASON="$held bytes of memory held, limit $limit"
+	BUSY=1 # MemAvailable is the whole machine's
+	return 1
+}
+
+mib() { awk -v bytes="$1" 'BEGIN { printf "%.2f MiB", bytes / 1048576 }'; }
+
+check_verified() {
+	echo read >&"$STALL_IN"
+	hear verified 120 || fail "not every byte arrived after the stall"
+	wait "$STALL_CHILD" || fail "stall exits with $?"
+	forget "$STALL_CHILD"
+}
+
+stalled() { # up|down FLOWS WINDOW STALL-OPTIONS...
+	local direction=$1 flows=$2 window=$3 options=(--flows "$2") attempt
+	shift 3
+	[[ $direction == up ]] || options+=(--down)
+	say "-- $direction, window $(mib "$window") $*"
+	for attempt in 1 2 3; do
+		start_stall "${options[@]}" "$@" || fail "stall does not connect"
+		REASON='' BUSY=0
+		check_held "$direction" "$flows" "$window" || ((BUSY && attempt < 3)) || fail "$REASON"
+		check_verified
+		[[ -n $REASON ]] || return 0
+		say "again, as the machine may be busy with something else: $REASON"
+	done
+}
+
+# So many flows as a quarter of the memory has room for, should each take all that it may.
+affordable() { # WINDOW
+	local flows=$(($(memory_available) / 4 / ($1 + 10 * MIB)))
+	echo $((flows < MANY ? flows : MANY))
+}
+
+test_window() { # BYTES PROXYD-OPTIONS...
+	local window=$1 flows
+	shift
+	flows=$(affordable "$window")
+	start_proxyd --listen "127.0.0.1:$FRONT" --upstream "127.0.0.1:$BACK" --lane "$LANE" "$@"
+	stalled up 1 "$window"
+	stalled down 1 "$window"
+	stalled up "$flows" "$window" --buffers 262144
+	# Where an skb's own size dwarfs its payload.
+	stalled up "$flows" "$window" --buffers 65536 --write 64
+	stalled down 20 "$window" --buffers 65536 --write 64
+	assert_no_active_flows
+	stop_proxyd
+}
+
+# A proxy as the naive splice is: it takes what comes, without regard to the reader.
+test_unbounded() {
+	spawn unbounded python3 "$ROOT/tests/programs/unbounded_proxy.py" "$FRONT" "$BACK"
+	wait_listening "$FRONT" "the unbounded proxy"
+	start_stall --flows 1 || fail "stall does not connect"
+	REASON=''
+	! check_held up 1 $((4 * MIB)) || fail "an unbounded proxy was not noticed"
+	say "noticed, as it should be: $REASON"
+}
+
+free_port FRONT
+free_port BACK
+if [[ $1 == unbounded ]]; then
+	test_unbounded
+else
+	test_window "$MIB" --window 1MiB
+	test_window $((4 * MIB)) # the default
+fi
