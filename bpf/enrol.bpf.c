@@ -8,7 +8,7 @@
 
 #include "maps.bpf.h"
 
-#define AF_INET 2
+#define AF_INET  2
 #define AF_INET6 10
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -6,7 +6,6 @@
  * hence at most once at a time for a direction.
  */
 #include <linux/bpf.h>
-#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
 #define SL_MAP
@@ -70,7 +69,7 @@ static __always_inline struct sl_totals *my_totals(void)
 
 static void wake_proxyd(const struct sl_peer *peer, __u64 cookie, __u32 kind)
 {
-	struct sl_event event = { .cookie = cookie, .slot = peer->slot, .kind = kind };
+	struct sl_event event = {.cookie = cookie, .slot = peer->slot, .kind = kind};
 	struct sl_totals *sums = my_totals();
 	__u32 worker = peer->worker;
 	void *ring = bpf_map_lookup_elem(&wakeups, &worker);

@@ -1,42 +1,213 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* proxyd run */
+#include <errno.h>
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#ifdef HAVE_SYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
 
 #include "commands.h"
 #include "config/settings.h"
+#include "control/control.h"
 #include "log.h"
+#include "probe/capabilities.h"
 #include "proxy.h"
+
+struct run {
+	struct settings settings;
+	struct proxy *proxy;
+	struct control *control;
+	struct event_base *base;
+	struct event *terminate, *interrupt; /* signals */
+	struct event *ended;                 /* a worker has returned */
+	struct event *drain_timeout;
+	bool draining;
+};
+
+static void notify_systemd(const char *state)
+{
+#ifdef HAVE_SYSTEMD
+	sd_notify(0, state);
+#else
+	(void)state;
+#endif
+}
+
+static uint64_t active_flows(const struct proxy *proxy)
+{
+	uint64_t active = 0;
+
+	for (unsigned int i = 0; i < proxy->worker_count; i++)
+		active += stats_get(&proxy->workers[i]->stats.flows_active);
+	return active;
+}
+
+static void on_signal(evutil_socket_t number, short what, void *user)
+{
+	struct run *run = user;
+	const struct timeval timeout = {
+		.tv_sec = (time_t)(run->settings.drain_timeout / 1000),
+		.tv_usec = (suseconds_t)(run->settings.drain_timeout % 1000 * 1000),
+	};
+
+	(void)what;
+	if (run->draining) {
+		log_notice("%s again: stopping at once", strsignal(number));
+		proxy_stop(run->proxy);
+		return;
+	}
+	log_notice("%s: accepting no more, %llu flows may finish within %llu s", strsignal(number),
+		   (unsigned long long)active_flows(run->proxy),
+		   (unsigned long long)run->settings.drain_timeout / 1000);
+	notify_systemd("STOPPING=1");
+	run->draining = true;
+	evtimer_add(run->drain_timeout, &timeout);
+	proxy_drain(run->proxy);
+}
+
+static void on_drain_timeout(evutil_socket_t fd, short what, void *user)
+{
+	struct run *run = user;
+
+	(void)fd;
+	(void)what;
+	log_warning("--drain-timeout is over: %llu flows are cut off",
+		    (unsigned long long)active_flows(run->proxy));
+	proxy_stop(run->proxy);
+}
+
+/* In a worker's thread. */
+static void worker_ended(void *user)
+{
+	struct run *run = user;
+
+	event_active(run->ended, EV_READ, 0);
+}
+
+static void on_ended(evutil_socket_t fd, short what, void *user)
+{
+	struct run *run = user;
+
+	(void)fd;
+	(void)what;
+	if (proxy_ended(run->proxy))
+		event_base_loopbreak(run->base);
+}
+
+static int make_events(struct run *run)
+{
+	run->base = event_base_new();
+	if (!run->base)
+		return -PROXY_EXIT_FAILED;
+	run->terminate = evsignal_new(run->base, SIGTERM, on_signal, run);
+	run->interrupt = evsignal_new(run->base, SIGINT, on_signal, run);
+	run->ended = event_new(run->base, -1, 0, on_ended, run);
+	run->drain_timeout = evtimer_new(run->base, on_drain_timeout, run);
+	if (!run->terminate || !run->interrupt || !run->ended || !run->drain_timeout ||
+	    event_add(run->terminate, NULL) || event_add(run->interrupt, NULL)) {
+		log_error("out of memory");
+		return -PROXY_EXIT_FAILED;
+	}
+	return 0;
+}
+
+static int open_control(struct run *run)
+{
+	const char *path = run->settings.control;
+	int err = control_new(run->base, run->proxy, path, &run->control);
+
+	if (!err)
+		return 0;
+	if (err == -EADDRINUSE)
+		log_error("control socket %s: another proxyd answers there; take another path with "
+			  "--control",
+			  path);
+	else
+		log_error("control socket %s: %s; take another path with --control", path,
+			  strerror(-err));
+	return -PROXY_EXIT_CONTROL;
+}
+
+static void say_ready(const struct run *run)
+{
+	const struct settings *settings = &run->proxy->settings;
+	char list[1024] = "", text[ADDRESS_TEXT];
+	size_t used = 0;
+
+	for (unsigned int i = 0; i < settings->listen.count && used < sizeof(list); i++)
+		used += (size_t)snprintf(list + used, sizeof(list) - used, " %s",
+					 address_format(&settings->listen.items[i], text));
+	log_notice("ready: listening on%s; lane %s%s, %u worker%s", list,
+		   lane_choice_name(settings->lane),
+		   run->proxy->shared.kernel_lane || settings->lane == LANE_RELAY ? ""
+										  : " (relay only)",
+		   run->proxy->worker_count, run->proxy->worker_count == 1 ? "" : "s");
+	notify_systemd("READY=1");
+}
+
+static int start(struct run *run)
+{
+	int err = proxy_new(&run->settings, &run->proxy);
+
+	if (!err)
+		err = proxy_open_kernel_lane(run->proxy);
+	if (!err)
+		err = proxy_listen(run->proxy, NULL);
+	if (!err)
+		err = make_events(run);
+	if (!err)
+		err = open_control(run);
+	if (!err && capabilities_drop())
+		log_warning("cannot drop capabilities that are not needed any more, ignoring");
+	if (!err)
+		err = proxy_start(run->proxy, worker_ended, run);
+	return err;
+}
+
+static void finish(struct run *run)
+{
+	if (run->proxy) {
+		proxy_stop(run->proxy);
+		proxy_join(run->proxy);
+	}
+	control_free(run->control);
+	proxy_free(run->proxy);
+	if (run->base) {
+		struct event *const events[] = {run->terminate, run->interrupt, run->ended,
+						run->drain_timeout};
+
+		for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+			if (events[i])
+				event_free(events[i]);
+		event_base_free(run->base);
+	}
+	libevent_global_shutdown();
+}
+
 int cmd_run(int argc, char **argv)
 {
-	struct settings settings;
-	struct proxy *proxy = NULL;
+	struct run run = {0};
 	int err;
-	settings_init(&settings);
-	err = settings_parse(&settings, argc, argv);
+
+	settings_init(&run.settings);
+	err = settings_parse(&run.settings, argc, argv);
 	if (err)
 		return err < 0 ? PROXY_EXIT_USAGE : 0;
-	if (settings.verbose)
+	if (run.settings.verbose)
 		log_set_level(LOG_LEVEL_DEBUG);
 	evthread_use_pthreads();
-	err = proxy_new(&settings, &proxy);
-	if (!err)
-		err = proxy_open_kernel_lane(proxy);
-	if (!err)
-		err = proxy_listen(proxy, NULL);
-	sigset_t set; sigemptyset(&set); sigaddset(&set, SIGTERM); sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	if (!err)
-		err = proxy_start(proxy);
+	signal(SIGPIPE, SIG_IGN);
+	err = start(&run);
 	if (!err) {
-		int sig;
-		log_notice("ready");
-		sigwait(&set, &sig);
-		proxy_drain(proxy);
-		proxy_join(proxy);
+		say_ready(&run);
+		event_base_dispatch(run.base);
+		log_notice("stopped");
 	}
-	proxy_free(proxy);
+	finish(&run);
 	return -err;
 }

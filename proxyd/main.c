@@ -4,21 +4,58 @@
 #include <string.h>
 
 #include "commands.h"
+#include "proxy.h"
 
-struct command {
+static int cmd_version(int argc, char **argv);
+static int cmd_help(int argc, char **argv);
+
+static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
 	const char *help;
+} commands[] = {
+	{"run", cmd_run, "run the proxy in the foreground"},
+	{"status", cmd_status, "print what a running proxyd is doing"},
+	{"doctor", cmd_doctor, "find out what this kernel lets proxyd do"},
+	{"version", cmd_version, "print the version"},
+	{"help", cmd_help, "print this"},
 };
 
-static const struct command commands[] = {
-	{ "run", cmd_run, "run the proxy" },
-};
+static int cmd_version(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	printf("proxyd %s\n", PROXYD_VERSION);
+	return 0;
+}
+
+static int cmd_help(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	printf("usage: proxyd COMMAND [OPTION...]\n\n"
+	       "A transparent TCP proxy whose payload does not pass through the proxy.\n\n");
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		printf("  %-8s %s\n", commands[i].name, commands[i].help);
+	printf("\nEach has --help. See proxyd(8).\n");
+	return 0;
+}
+
+static const char *without_dashes(const char *name)
+{
+	return !strcmp(name, "--help") || !strcmp(name, "--version") ? name + 2 : name;
+}
 
 int main(int argc, char **argv)
 {
-	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (!strcmp(argv[1], commands[i].name))
+	const char *name = argc > 1 ? without_dashes(argv[1]) : "";
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (!strcmp(name, commands[i].name))
 			return commands[i].run(argc - 1, argv + 1);
-	return 2;
+	if (*name)
+		fprintf(stderr, "proxyd: error: %s: no such command; see proxyd help\n", name);
+	else
+		fprintf(stderr, "proxyd: error: a command is missing; see proxyd help\n");
+	return PROXY_EXIT_USAGE;
 }

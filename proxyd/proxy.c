@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -12,6 +13,7 @@
 #include "intake/listener.h"
 #include "log.h"
 #include "probe/capabilities.h"
+#include "probe/doctor.h"
 
 /* Sockets of a flow, and a pipe for a stream in the relay. */
 #define DESCRIPTORS_A_FLOW 2
@@ -59,6 +61,19 @@ int proxy_new(const struct settings *settings, struct proxy **out)
 	return 0;
 }
 
+/* The relay serves instead: say why, once. Demanded, the kernel lane has nothing instead. */
+static int without_kernel_lane(struct proxy *proxy, enum proxy_exit status)
+{
+	const char *reason = proxy->kernel_lane_reason;
+
+	if (proxy->settings.lane == LANE_KERNEL) {
+		log_error("no kernel lane: %s (or use --lane auto)", reason);
+		return -(int)status;
+	}
+	log_warning("no kernel lane, every flow is relayed: %s", reason);
+	return 0;
+}
+
 /*
  * Only `--lane kernel` enrols at ESTABLISHED, so only it wants a cgroup: `auto` enrols a flow when
  * it has shown that it gains, from user space.
@@ -80,39 +95,58 @@ static int enter_cgroup(struct proxy *proxy)
 			  settings->cgroup, step, strerror(-err));
 		return -PROXY_EXIT_CGROUP;
 	}
-	log_warning("no cgroup for sock_ops: cannot %s: %s; sockets are enrolled from user space "
-		    "instead (mount cgroup v2 or name one with --cgroup)",
-		    step, strerror(-err));
+	/* A trial of the doctor is followed by the real thing, which says it. */
+	if (settings->probe)
+		log_warning("no cgroup for sock_ops: cannot %s: %s; sockets are enrolled from user "
+			    "space instead (mount cgroup v2, or name one with --cgroup)",
+			    step, strerror(-err));
+	return 0;
+}
+
+static int load_kernel_lane(struct proxy *proxy)
+{
+	const struct settings *settings = &proxy->settings;
+	const struct kernel_lane_options options = {
+		.workers = (uint32_t)settings->workers,
+		.flows_max = flows_max(),
+		.window = (uint32_t)settings->window,
+		.cgroup = proxy->cgroup ? cgroup_fd(proxy->cgroup) : -1,
+		.hook = settings->stream_parser ? SKB_HOOK_PARSER : SKB_HOOK_VERDICT,
+	};
+	const char *step;
+	int err = kernel_lane_new(&options, &proxy->shared.kernel_lane, &step);
+
+	if (err) {
+		snprintf(proxy->kernel_lane_reason, sizeof(proxy->kernel_lane_reason),
+			 "cannot %s: %s; see proxyd doctor", step, strerror(-err));
+		return without_kernel_lane(proxy, PROXY_EXIT_FAILED);
+	}
+	proxy->shared.sock_ops = proxy->cgroup;
 	return 0;
 }
 
 int proxy_open_kernel_lane(struct proxy *proxy)
 {
-	const struct settings *settings = &proxy->settings;
-	struct kernel_lane_options options = {
-		.workers = (uint32_t)settings->workers,
-		.flows_max = flows_max(),
-		.window = (uint32_t)settings->window,
-		.cgroup = -1,
-		.hook = settings->stream_parser ? SKB_HOOK_PARSER : SKB_HOOK_VERDICT,
-	};
-	const char *step;
+	char missing[128];
 	int err;
 
-	if (settings->lane == LANE_RELAY)
+	if (proxy->settings.lane == LANE_RELAY) {
+		strcpy(proxy->kernel_lane_reason, "--lane relay");
 		return 0;
-	err = enter_cgroup(proxy);
-	if (err)
-		return err;
-	if (proxy->cgroup)
-		options.cgroup = cgroup_fd(proxy->cgroup);
-	err = kernel_lane_new(&options, &proxy->shared.kernel_lane, &step);
-	if (err) {
-		log_error("cannot %s: %s", step, strerror(-err));
-		return -PROXY_EXIT_FAILED;
 	}
-	proxy->shared.sock_ops = proxy->cgroup;
-	return 0;
+	if (capabilities_missing(missing, sizeof(missing))) {
+		snprintf(proxy->kernel_lane_reason, sizeof(proxy->kernel_lane_reason),
+			 "missing %s; grant it (AmbientCapabilities= in a systemd unit) or run as "
+			 "root",
+			 missing);
+		return without_kernel_lane(proxy, PROXY_EXIT_CAPABILITY);
+	}
+	if (proxy->settings.probe &&
+	    !doctor_kernel_lane_safe(proxy->settings.stream_parser, proxy->kernel_lane_reason,
+				     sizeof(proxy->kernel_lane_reason)))
+		return without_kernel_lane(proxy, PROXY_EXIT_FAILED);
+	err = enter_cgroup(proxy);
+	return err ? err : load_kernel_lane(proxy);
 }
 
 static int report_listen(const struct address *address, int err)
@@ -134,14 +168,15 @@ static int report_listen(const struct address *address, int err)
 
 static uint16_t port_of(int fd)
 {
-	struct address address = { .length = sizeof(address.ipv6) };
+	struct address address = {.length = sizeof(address.ipv6)};
 
 	getsockname(fd, &address.any, &address.length);
 	/* sin_port and sin6_port are at the same place. */
 	return ntohs(address.ipv4.sin_port);
 }
 
-/* Open every --listen for one worker. Port 0 becomes, for the workers that follow, the one given. */
+/* Open every --listen for one worker. Port 0 becomes, for the workers that follow, the one given.
+ */
 static int open_listeners(struct proxy *proxy, int *listening)
 {
 	for (unsigned int i = 0; i < proxy->settings.listen.count; i++) {
@@ -186,8 +221,10 @@ int proxy_listen(struct proxy *proxy, uint16_t *ports)
 	return 0;
 }
 
-int proxy_start(struct proxy *proxy)
+int proxy_start(struct proxy *proxy, void (*ended)(void *user), void *user)
 {
+	proxy->shared.ended = ended;
+	proxy->shared.ended_user = user;
 	for (unsigned int i = 0; i < proxy->worker_count; i++) {
 		int err = worker_start(proxy->workers[i]);
 
@@ -209,6 +246,14 @@ void proxy_stop(struct proxy *proxy)
 {
 	for (unsigned int i = 0; i < proxy->worker_count; i++)
 		worker_stop(proxy->workers[i]);
+}
+
+bool proxy_ended(const struct proxy *proxy)
+{
+	for (unsigned int i = 0; i < proxy->worker_count; i++)
+		if (!atomic_load(&proxy->workers[i]->ended))
+			return false;
+	return true;
 }
 
 void proxy_join(struct proxy *proxy)

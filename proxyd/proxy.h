@@ -7,19 +7,7 @@
 #include "flow/worker.h"
 #include "probe/cgroup.h"
 
-struct proxy {
-	struct settings settings;
-	struct proxy_shared shared;
-	struct cgroup *cgroup;
-	struct worker *workers[SL_WORKERS_MAX];
-	unsigned int worker_count;
-	uint64_t started_ms;
-};
-
-/*
- * Each returns 0, or a negative exit status of `proxyd run` when it has said what went wrong. Call
- * them in this order, then proxy_start().
- */
+/* The exit statuses of `proxyd run`, documented in proxyd(8). */
 enum proxy_exit {
 	PROXY_EXIT_FAILED = 1,
 	PROXY_EXIT_USAGE = 2,
@@ -29,7 +17,20 @@ enum proxy_exit {
 	PROXY_EXIT_CGROUP = 6,
 };
 
-/* Copies the settings. */
+struct proxy {
+	struct settings settings;
+	struct proxy_shared shared;
+	struct cgroup *cgroup;
+	struct worker *workers[SL_WORKERS_MAX];
+	unsigned int worker_count;
+	uint64_t started_ms;
+	char kernel_lane_reason[256]; /* why there is no kernel lane; empty if there is one */
+};
+
+/*
+ * Copies the settings. This and the following return 0, or a negative enum proxy_exit when they
+ * have said what went wrong. Call them in this order.
+ */
 int proxy_new(const struct settings *settings, struct proxy **out);
 
 /* Load the kernel lane, unless settings->lane is the relay. */
@@ -38,12 +39,19 @@ int proxy_open_kernel_lane(struct proxy *proxy);
 /* Listen, and make the workers. `ports`, if not NULL, takes each listener's port. */
 int proxy_listen(struct proxy *proxy, uint16_t *ports);
 
-int proxy_start(struct proxy *proxy);
+/* `ended` is called from each worker's thread when the worker returns. NULL is ignored. */
+int proxy_start(struct proxy *proxy, void (*ended)(void *user), void *user);
+
 void proxy_drain(struct proxy *proxy);
 void proxy_stop(struct proxy *proxy);
 
+/* Whether all workers have returned. */
+bool proxy_ended(const struct proxy *proxy);
+
 /* Wait for the workers to return. */
 void proxy_join(struct proxy *proxy);
+
+/* NULL is ignored. */
 void proxy_free(struct proxy *proxy);
 
 #endif

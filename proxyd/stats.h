@@ -12,9 +12,9 @@
 
 /* Why a flow that was meant for the kernel lane stays in the relay. */
 enum fallback_reason {
-	FALLBACK_NO_ROOM,     /* all pairs of the worker are in use */
-	FALLBACK_HALF_CLOSED, /* a socket was no longer ESTABLISHED */
-	FALLBACK_REFUSED,     /* the kernel takes no such socket (MPTCP, ULP) */
+	FALLBACK_NO_ROOM,      /* all pairs of the worker are in use */
+	FALLBACK_HALF_CLOSED,  /* a socket was no longer ESTABLISHED */
+	FALLBACK_REFUSED,      /* the kernel takes no such socket (MPTCP, ULP) */
 	FALLBACK_SMALL_WRITES, /* a stream of small writes: the relay is cheaper */
 	FALLBACK_REASONS,
 };
@@ -47,8 +47,7 @@ struct stats {
 
 static inline void stats_add(counter *value, uint64_t amount)
 {
-	atomic_store_explicit(value,
-			      atomic_load_explicit(value, memory_order_relaxed) + amount,
+	atomic_store_explicit(value, atomic_load_explicit(value, memory_order_relaxed) + amount,
 			      memory_order_relaxed);
 }
 

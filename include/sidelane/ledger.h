@@ -36,9 +36,9 @@ struct sl_pattern {
 struct sl_ledger {
 	__u64 redirected; /* bytes that entered the kernel lane */
 	__u64 passed;     /* bytes left to proxyd, since the socket was enrolled */
-	__u64 skbs;	  /* skbs redirected */
-	__u64 last_ns; /* CLOCK_MONOTONIC (coarse) at the last skb */
-	__u32 base; /* destination's write_seq where this ledger's stream starts */
+	__u64 skbs;       /* skbs redirected */
+	__u64 last_ns;    /* CLOCK_MONOTONIC (coarse) at the last skb */
+	__u32 base;       /* destination's write_seq where this ledger's stream starts */
 	__u32 unused;
 	struct sl_budget budget;
 	struct sl_pattern pattern;
@@ -105,8 +105,7 @@ static inline void sl_ledger_redirect(struct sl_ledger *ledger, __u32 window, __
 static inline int sl_ledger_pass(struct sl_ledger *ledger, const struct sl_published *published,
 				 __u32 len)
 {
-	int first = published->lane == SL_LANE_KERNEL &&
-		    ledger->passed == published->relayed;
+	int first = published->lane == SL_LANE_KERNEL && ledger->passed == published->relayed;
 
 	ledger->passed += len;
 	return first;

@@ -78,7 +78,7 @@ int address_parse(const char *text, struct address *out, const char **why)
 	if (err)
 		return err;
 	/* getaddrinfo also takes "127.1" and "017.0.0.1"; inet_pton does not. */
-	if (!strchr(host, ':') && inet_pton(AF_INET, host, &(struct in_addr){ 0 }) != 1)
+	if (!strchr(host, ':') && inet_pton(AF_INET, host, &(struct in_addr){0}) != 1)
 		return fail(why, "the host is no IP address (names are not resolved)");
 	if (getaddrinfo(host, port, &hints, &found))
 		return fail(why, "the host is no IP address");
@@ -97,7 +97,7 @@ const char *address_format(const struct address *address, char text[ADDRESS_TEXT
 			NI_NUMERICHOST | NI_NUMERICSERV))
 		snprintf(text, ADDRESS_TEXT, "(unknown)");
 	else
-		snprintf(text, ADDRESS_TEXT, address->any.sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s",
-			 host, port);
+		snprintf(text, ADDRESS_TEXT,
+			 address->any.sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 	return text;
 }

@@ -137,34 +137,34 @@ static int set_true(void *field, const char *text, const char **why)
 #define FIELD(name) offsetof(struct settings, name)
 
 static const struct option_row rows[] = {
-	{ "listen", "ADDR:PORT", parse_address, FIELD(listen),
-	  "accept connections here (repeatable; [::1]:9000 for IPv6)" },
-	{ "upstream", "ADDR:PORT", parse_address, FIELD(upstream),
-	  "connect them to here (repeatable: taken in turn, the next one when\n"
-	  "                       a connect fails)" },
-	{ "lane", "LANE", parse_lane, FIELD(lane),
-	  "auto: whichever is cheaper for what the flow does (default);\n"
-	  "                       kernel: spliced in the kernel from the first byte;\n"
-	  "                       relay: through user space" },
-	{ "workers", "N", parse_workers, FIELD(workers), "threads (default: one a core)" },
-	{ "window", "BYTES", parse_window, FIELD(window),
-	  "kernel memory that a direction may hold (default 4MiB)" },
-	{ "control", "PATH", parse_string, FIELD(control),
-	  "control socket (default " SETTINGS_CONTROL_DEFAULT ")" },
-	{ "cgroup", "PATH", parse_string, FIELD(cgroup),
-	  "cgroup v2 directory to make proxyd's own cgroup in (default: the\n"
-	  "                       one that proxyd is in)" },
-	{ "connect-timeout", "TIME", parse_duration, FIELD(connect_timeout),
-	  "give an endpoint up after this long (default 10s)" },
-	{ "idle-timeout", "TIME", parse_duration, FIELD(idle_timeout),
-	  "close a flow that moved no byte for this long (default 1h; 0: never)" },
-	{ "drain-timeout", "TIME", parse_duration, FIELD(drain_timeout),
-	  "on SIGTERM, let live flows finish for this long (default 30s)" },
-	{ "stream-parser", NULL, set_true, FIELD(stream_parser),
-	  "attach the verdict program behind a stream parser (kernels before 5.13)" },
-	{ "debug-switch-lanes", "SEED", parse_seed, 0,
-	  "move flows between lanes at random (for tests)" },
-	{ "verbose", NULL, set_true, FIELD(verbose), "say more" },
+	{"listen", "ADDR:PORT", parse_address, FIELD(listen),
+	 "accept connections here (repeatable; [::1]:9000 for IPv6)"},
+	{"upstream", "ADDR:PORT", parse_address, FIELD(upstream),
+	 "connect them to here (repeatable: taken in turn, the next one when\n"
+	 "                       a connect fails)"},
+	{"lane", "LANE", parse_lane, FIELD(lane),
+	 "auto: whichever is cheaper for what the flow does (default);\n"
+	 "                       kernel: spliced in the kernel from the first byte;\n"
+	 "                       relay: through user space"},
+	{"workers", "N", parse_workers, FIELD(workers), "threads (default: one a core)"},
+	{"window", "BYTES", parse_window, FIELD(window),
+	 "kernel memory that a direction may hold (default 4MiB)"},
+	{"control", "PATH", parse_string, FIELD(control),
+	 "control socket (default " SETTINGS_CONTROL_DEFAULT ")"},
+	{"cgroup", "PATH", parse_string, FIELD(cgroup),
+	 "cgroup v2 directory to make proxyd's own cgroup in (default: the\n"
+	 "                       one that proxyd is in)"},
+	{"connect-timeout", "TIME", parse_duration, FIELD(connect_timeout),
+	 "give an endpoint up after this long (default 10s)"},
+	{"idle-timeout", "TIME", parse_duration, FIELD(idle_timeout),
+	 "close a flow that moved no byte for this long (default 1h; 0: never)"},
+	{"drain-timeout", "TIME", parse_duration, FIELD(drain_timeout),
+	 "on SIGTERM, let live flows finish for this long (default 30s)"},
+	{"stream-parser", NULL, set_true, FIELD(stream_parser),
+	 "attach the verdict program behind a stream parser (kernels before 5.13)"},
+	{"debug-switch-lanes", "SEED", parse_seed, 0,
+	 "move flows between lanes at random (for tests)"},
+	{"verbose", NULL, set_true, FIELD(verbose), "say more"},
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -178,14 +178,17 @@ void settings_init(struct settings *settings)
 		.connect_timeout = 10 * 1000,
 		.idle_timeout = 60 * 60 * 1000,
 		.drain_timeout = 30 * 1000,
+		.probe = true,
 	};
 }
 
 static void print_help(void)
 {
 	printf("usage: proxyd run --listen ADDR:PORT --upstream ADDR:PORT [OPTION...]\n\n"
-	       "Accept TCP connections and connect each to an upstream endpoint. In the foreground;\n"
-	       "SIGTERM or SIGINT stops it when live flows have finished, a second one at once.\n\n");
+	       "Accept TCP connections and connect each to an upstream endpoint. In the "
+	       "foreground;\n"
+	       "SIGTERM or SIGINT stops it when live flows have finished, a second one at "
+	       "once.\n\n");
 	for (size_t i = 0; i < ROWS; i++) {
 		char head[64];
 
@@ -194,7 +197,8 @@ static void print_help(void)
 		printf("  %-20s %s\n", head, rows[i].help);
 	}
 	printf("  %-20s %s\n\n", "--help", "print this");
-	printf("Exit status: 0 stopped as asked, 1 failed, 2 usage, 3 an address cannot be listened on,\n"
+	printf("Exit status: 0 stopped as asked, 1 failed, 2 usage, 3 an address cannot be "
+	       "listened on,\n"
 	       "4 a missing capability, 5 the control socket, 6 the cgroup. See proxyd(8).\n");
 }
 
@@ -211,14 +215,13 @@ static int check(const struct settings *settings)
 
 int settings_parse(struct settings *settings, int argc, char **argv)
 {
-	struct option longs[ROWS + 2] = { 0 };
+	struct option longs[ROWS + 2] = {0};
 	int index, choice;
 
 	for (size_t i = 0; i < ROWS; i++)
-		longs[i] = (struct option){ rows[i].name,
-					    rows[i].operand ? required_argument : no_argument, NULL,
-					    1 };
-	longs[ROWS] = (struct option){ "help", no_argument, NULL, 'h' };
+		longs[i] = (struct option){
+			rows[i].name, rows[i].operand ? required_argument : no_argument, NULL, 1};
+	longs[ROWS] = (struct option){"help", no_argument, NULL, 'h'};
 	optind = 1;
 	while ((choice = getopt_long(argc, argv, "", longs, &index)) != -1) {
 		const char *why = "";

@@ -32,9 +32,10 @@ struct settings {
 	uint64_t connect_timeout;
 	uint64_t idle_timeout; /* 0: none */
 	uint64_t drain_timeout;
-	bool stream_parser;    /* attach sk_skb with a stream parser */
-	bool switch_lanes;     /* move flows between lanes at random, for tests */
+	bool stream_parser; /* attach sk_skb with a stream parser */
+	bool switch_lanes;  /* move flows between lanes at random, for tests */
 	uint64_t switch_seed;
+	bool probe; /* try the kernel lane out before it is used */
 	bool verbose;
 };
 

@@ -38,15 +38,9 @@ static int parse(const char *text, const struct unit *units, uint64_t *value, co
 int units_parse_bytes(const char *text, uint64_t *bytes, const char **why)
 {
 	static const struct unit units[] = {
-		{ "", 1 },
-		{ "B", 1 },
-		{ "KiB", 1 << 10 },
-		{ "MiB", 1 << 20 },
-		{ "GiB", 1 << 30 },
-		{ "kB", 1000 },
-		{ "MB", 1000 * 1000 },
-		{ "GB", 1000 * 1000 * 1000 },
-		{ NULL, 0 },
+		{"", 1},          {"B", 1},     {"KiB", 1 << 10},    {"MiB", 1 << 20},
+		{"GiB", 1 << 30}, {"kB", 1000}, {"MB", 1000 * 1000}, {"GB", 1000 * 1000 * 1000},
+		{NULL, 0},
 	};
 
 	return parse(text, units, bytes, why, "it is no size, as in 4MiB or 65536");
@@ -55,11 +49,7 @@ int units_parse_bytes(const char *text, uint64_t *bytes, const char **why)
 int units_parse_duration(const char *text, uint64_t *milliseconds, const char **why)
 {
 	static const struct unit units[] = {
-		{ "ms", 1 },
-		{ "s", 1000 },
-		{ "m", 60 * 1000 },
-		{ "h", 60 * 60 * 1000 },
-		{ NULL, 0 },
+		{"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 60 * 60 * 1000}, {NULL, 0},
 	};
 
 	if (!strcmp(text, "0")) {

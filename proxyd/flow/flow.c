@@ -62,7 +62,7 @@ static void close_sockets(struct flow *flow, bool abort)
 {
 	struct splicer *splicer = flow->worker->splicer;
 	bool forget = flow->worker->proxy->sock_ops && !flow->pair;
-	const struct linger hard = { .l_onoff = 1, .l_linger = 0 };
+	const struct linger hard = {.l_onoff = 1, .l_linger = 0};
 
 	for (int side = DOWNSTREAM; side <= UPSTREAM; side++) {
 		uint64_t cookie = 0;
@@ -134,7 +134,7 @@ static enum fallback_reason fallback_reason(int err)
 /* Returns 0, or -EAGAIN when unread bytes forbid it for now, or -errno when it is given up. */
 static int pair(struct flow *flow)
 {
-	const bool read[2] = { flow->directions[SL_UP].read, flow->directions[SL_DOWN].read };
+	const bool read[2] = {flow->directions[SL_UP].read, flow->directions[SL_DOWN].read};
 	struct worker *worker = flow->worker;
 	int err;
 
@@ -198,8 +198,8 @@ static void reset(struct flow *flow, int side)
 		flow_abort(flow);
 	if (flow->state != FLOW_OPEN)
 		return;
-	stats_add(&worker->stats.errors[side == DOWNSTREAM ? ERROR_RESET_DOWNSTREAM :
-							     ERROR_RESET_UPSTREAM],
+	stats_add(&worker->stats.errors[side == DOWNSTREAM ? ERROR_RESET_DOWNSTREAM
+							   : ERROR_RESET_UPSTREAM],
 		  1);
 	flow->state = FLOW_RESETTING;
 	flow->reset_side = (uint8_t)side;
@@ -243,8 +243,8 @@ static bool ended(struct flow *flow, int d)
 
 	if (!flow->paired)
 		return true;
-	if (splice_complete(flow->pair, (enum sl_direction_index)d, flow->fds[d],
-			    direction->read) > 0 &&
+	if (splice_complete(flow->pair, (enum sl_direction_index)d, flow->fds[d], direction->read) >
+		    0 &&
 	    may_send(flow, d))
 		return true;
 	worker_poll_soon(flow);
@@ -281,8 +281,8 @@ static int flush(struct flow *flow, int d)
 }
 
 /*
- * Take what there is, and note the end. Returns bytes, 0 when nothing more is to be had now, or -EPIPE
- * when the destination is broken, or -ENOMEM.
+ * Take what there is, and note the end. Returns bytes, 0 when nothing more is to be had now, or
+ * -EPIPE when the destination is broken, or -ENOMEM.
  */
 static ssize_t take(struct flow *flow, int d)
 {
@@ -433,15 +433,15 @@ static void report_connect_failure(struct flow *flow, int err)
 {
 	const struct address_list *upstream = &flow->worker->proxy->settings->upstream;
 	char endpoint[ADDRESS_TEXT], client[ADDRESS_TEXT];
-	struct address downstream = { .length = sizeof(downstream.ipv6) };
+	struct address downstream = {.length = sizeof(downstream.ipv6)};
 
 	stats_add(&flow->worker->stats.errors[connect_error_kind(err)], 1);
 	if (getpeername(flow->fds[DOWNSTREAM], &downstream.any, &downstream.length))
 		downstream.length = 0;
 	log_warning("client %s: cannot connect to %s: %s%s", address_format(&downstream, client),
 		    address_format(&upstream->items[flow->endpoint], endpoint), strerror(err),
-		    flow->tried < upstream->count ? "; trying the next endpoint" :
-						    "; client closed");
+		    flow->tried < upstream->count ? "; trying the next endpoint"
+						  : "; client closed");
 }
 
 /* Start a connect to flow->endpoint. Returns 0 or -errno. */
@@ -546,7 +546,8 @@ void flow_ready(struct flow *flow, enum side side, uint32_t events)
 	}
 	if (events & EPOLLERR)
 		reset(flow, side);
-	turn(flow, side == DOWNSTREAM || (events & EPOLLOUT), side == UPSTREAM || (events & EPOLLOUT));
+	turn(flow, side == DOWNSTREAM || (events & EPOLLOUT),
+	     side == UPSTREAM || (events & EPOLLOUT));
 }
 
 void flow_event(struct flow *flow, const struct sl_event *event)
@@ -556,7 +557,8 @@ void flow_event(struct flow *flow, const struct sl_event *event)
 	if (flow->state != FLOW_OPEN && flow->state != FLOW_RESETTING)
 		return;
 	stats_add(&flow->worker->stats.wakeups, 1);
-	if (event->kind == SL_EVENT_SMALL_WRITES && flow->worker->proxy->settings->lane == LANE_AUTO) {
+	if (event->kind == SL_EVENT_SMALL_WRITES &&
+	    flow->worker->proxy->settings->lane == LANE_AUTO) {
 		stats_add(&flow->worker->stats.fallbacks[FALLBACK_SMALL_WRITES], 1);
 		traffic_left_kernel(&flow->traffic, worker_now_ms());
 		set_lane(flow, d, SL_LANE_RELAY);

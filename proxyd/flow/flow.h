@@ -39,18 +39,18 @@ enum side {
  */
 enum flow_state {
 	FLOW_CONNECTING, /* on worker->connecting; only the upstream's connect is awaited */
-	FLOW_OPEN,	 /* on worker->idle; each direction goes its own way, see below */
-	FLOW_RESETTING,	 /* on worker->resetting; the survivor gets the last bytes, then a RST */
-	FLOW_CLOSED,	 /* on worker->closed until the end of the turn, then freed */
+	FLOW_OPEN,       /* on worker->idle; each direction goes its own way, see below */
+	FLOW_RESETTING,  /* on worker->resetting; the survivor gets the last bytes, then a RST */
+	FLOW_CLOSED,     /* on worker->closed until the end of the turn, then freed */
 };
 
 /*
  *   OPEN --(source sent FIN or was reset)--> ENDING --(all delivered to the destination)--> SHUT
  */
 enum direction_state {
-	DIRECTION_OPEN,	  /* bytes cross in the direction's lane */
+	DIRECTION_OPEN,   /* bytes cross in the direction's lane */
 	DIRECTION_ENDING, /* no new bytes; the last ones are on their way */
-	DIRECTION_SHUT,	  /* the destination has been sent a FIN behind the last byte */
+	DIRECTION_SHUT,   /* the destination has been sent a FIN behind the last byte */
 };
 
 /* Bytes read from the source that the destination has not taken yet. */
@@ -61,34 +61,34 @@ struct held {
 };
 
 struct direction {
-	uint64_t read;	    /* bytes that proxyd took from the source */
-	uint64_t sent;	    /* bytes that proxyd gave to the destination */
+	uint64_t read;      /* bytes that proxyd took from the source */
+	uint64_t sent;      /* bytes that proxyd gave to the destination */
 	struct held *held;  /* copied */
 	struct pipe *pipe;  /* spliced with splice(2) */
-	uint8_t state;	    /* enum direction_state */
-	uint8_t lane;	    /* enum sl_lane that proxyd has published */
+	uint8_t state;      /* enum direction_state */
+	uint8_t lane;       /* enum sl_lane that proxyd has published */
 	uint8_t full_reads; /* reads in a row that filled the buffer: bulk */
-	bool drained;	    /* nothing that was redirected is on its way: proxyd may send */
-	bool hung_up;	    /* the source's FIN or RST was announced: read to the end */
+	bool drained;       /* nothing that was redirected is on its way: proxyd may send */
+	bool hung_up;       /* the source's FIN or RST was announced: read to the end */
 };
 
 struct flow {
 	TAILQ_ENTRY(flow) by_deadline; /* on the list that owns the flow, see enum flow_state */
 	TAILQ_ENTRY(flow) by_poll;     /* worker->polled, when `polled` */
-	struct flow_list *listed; /* the worker's list that the flow is on, by its deadline */
+	struct flow_list *listed;      /* the worker's list that the flow is on, by its deadline */
 	struct worker *worker;
 	struct splice_pair *pair; /* NULL while neither socket is enrolled */
-	uint64_t deadline;	  /* ms, worker clock */
-	uint64_t poll_at;	  /* us, worker clock */
+	uint64_t deadline;        /* ms, worker clock */
+	uint64_t poll_at;         /* us, worker clock */
 	int fds[2];
 	uint32_t interest[2]; /* epoll events asked for */
 	uint16_t endpoint;    /* index of the upstream endpoint in use */
-	uint16_t tried;	      /* endpoints that failed so far */
-	uint8_t state;	      /* enum flow_state */
-	uint8_t polls;	      /* polls in a row that found nothing new: back off */
+	uint16_t tried;       /* endpoints that failed so far */
+	uint8_t state;        /* enum flow_state */
+	uint8_t polls;        /* polls in a row that found nothing new: back off */
 	uint8_t reset_side;   /* FLOW_RESETTING: who sent the RST */
 	bool polled;
-	bool paired;	   /* both sockets are enrolled and each other's peer */
+	bool paired;       /* both sockets are enrolled and each other's peer */
 	bool wants_kernel; /* to enter the kernel lane when nothing is held or unread */
 	struct traffic traffic;
 	struct direction directions[2];

@@ -119,8 +119,8 @@ static int attach(struct kernel_lane *lane)
 	}
 	if (err || lane->options.cgroup < 0)
 		return err;
-	lane->sock_ops = bpf_program__attach_cgroup(lane->programs->progs.enrol,
-						    lane->options.cgroup);
+	lane->sock_ops =
+		bpf_program__attach_cgroup(lane->programs->progs.enrol, lane->options.cgroup);
 	return lane->sock_ops ? 0 : -errno;
 }
 
@@ -338,7 +338,7 @@ static void key_address(const struct sockaddr_storage *from, __be32 ip[4], __be1
 
 static int key_of(int fd, struct sl_key *key)
 {
-	struct sockaddr_storage local = { 0 }, remote = { 0 };
+	struct sockaddr_storage local = {0}, remote = {0};
 	socklen_t local_size = sizeof(local), remote_size = sizeof(remote);
 	socklen_t cookie_size = sizeof(key->cookie);
 
@@ -359,7 +359,7 @@ static int key_of(int fd, struct sl_key *key)
 static int enrol(const struct sidelane *programs, int fd, const struct sl_key *key)
 {
 	const int one = 1;
-	const struct sl_ledger empty = { 0 };
+	const struct sl_ledger empty = {0};
 	int ledgers = bpf_map__fd(programs->maps.ledgers);
 	uint64_t value = (uint64_t)fd;
 	int err = bpf_map_update_elem(ledgers, &key->cookie, &empty, BPF_NOEXIST);
@@ -554,7 +554,7 @@ static int tcp_info_of(int fd, struct tcp_info *info)
  */
 static int bytes_written(int fd, bool opened_actively, uint64_t *bytes)
 {
-	struct tcp_info info = { 0 };
+	struct tcp_info info = {0};
 	int unacknowledged;
 	int err = tcp_info_of(fd, &info);
 
@@ -586,7 +586,7 @@ int splice_drained(const struct splice_pair *pair, enum sl_direction_index direc
 int splice_complete(const struct splice_pair *pair, enum sl_direction_index direction, int source,
 		    uint64_t read)
 {
-	struct tcp_info info = { 0 };
+	struct tcp_info info = {0};
 	struct sl_ledger ledger;
 	int err = splice_ledger(pair, direction, &ledger);
 
@@ -600,7 +600,7 @@ int splice_complete(const struct splice_pair *pair, enum sl_direction_index dire
 
 bool splice_large_writes(int source)
 {
-	struct tcp_info info = { 0 };
+	struct tcp_info info = {0};
 
 	return !tcp_info_of(source, &info) &&
 	       traffic_large_writes(info.tcpi_rcv_mss, info.tcpi_advmss);

@@ -16,7 +16,8 @@
 
 /* How sk_skb programs are attached. */
 enum skb_hook {
-	SKB_HOOK_VERDICT, /* verdict only (BPF_SK_SKB_VERDICT, 5.13): the default, see docs/kernel.md */
+	SKB_HOOK_VERDICT, /* verdict only (BPF_SK_SKB_VERDICT, 5.13): the default, see
+			     docs/kernel.md */
 	SKB_HOOK_PARSER,  /* stream parser and stream verdict (4.14) */
 };
 
@@ -24,7 +25,7 @@ struct kernel_lane_options {
 	uint32_t workers;   /* at most SL_WORKERS_MAX */
 	uint32_t flows_max; /* that may be in the lane at once */
 	uint32_t window;    /* kernel memory that a direction may hold, bytes */
-	int cgroup;	    /* whose sockets sock_ops enrols at ESTABLISHED; -1: proxyd enrols */
+	int cgroup;         /* whose sockets sock_ops enrols at ESTABLISHED; -1: proxyd enrols */
 	enum skb_hook hook;
 };
 
@@ -60,9 +61,9 @@ int splicer_event_fd(const struct splicer *splicer);
 void splicer_dispatch(struct splicer *splicer);
 
 /*
- * Enrol the downstream socket fds[0] and the upstream socket fds[1] where sock_ops has not done it, and
- * publish each as the other's peer. Both must be ESTABLISHED. `read` says for each whether bytes
- * were read from it before. Both directions start in the relay lane.
+ * Enrol the downstream socket fds[0] and the upstream socket fds[1] where sock_ops has not done it,
+ * and publish each as the other's peer. Both must be ESTABLISHED. `read` says for each whether
+ * bytes were read from it before. Both directions start in the relay lane.
  *
  * Returns 0 and the new pair. -EAGAIN: unread bytes wait, which may be part of an skb; read them
  * and try again. Otherwise -errno (-ENOSPC: no pair is free, -EOPNOTSUPP: the kernel
@@ -97,8 +98,8 @@ int splice_ledger(const struct splice_pair *pair, enum sl_direction_index direct
 
 /*
  * Whether all that was redirected has reached the destination's send queue. `sent` is what proxyd
- * itself has ever sent there, bytes. Only valid while nothing can be redirected, that is while passed
- * bytes wait for proxyd or the lane is the relay. Returns 1, 0 (ask again soon), or -errno.
+ * itself has ever sent there, bytes. Only valid while nothing can be redirected, that is while
+ * passed bytes wait for proxyd or the lane is the relay. Returns 1, 0 (ask again soon), or -errno.
  */
 int splice_drained(const struct splice_pair *pair, enum sl_direction_index direction,
 		   int destination, uint64_t sent);

@@ -122,7 +122,8 @@ static ssize_t take_splice(struct flow *flow, int d)
 	return taken;
 }
 
-/* splice(2) does not see what the verdict program passed: only for sockets that are not enrolled. */
+/* splice(2) does not see what the verdict program passed: only for sockets that are not enrolled.
+ */
 static bool wants_splice(struct flow *flow, struct direction *direction)
 {
 	if (direction->pipe)

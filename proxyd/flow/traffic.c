@@ -15,9 +15,9 @@
 #define BULK_BYTES (1024 * 1024)
 
 /* Segments of this size are cheaper to redirect than to copy, whatever the maximum. */
-#define LARGE_SEGMENT (16 * 1024)
+#define LARGE_SEGMENT      (16 * 1024)
 
-#define FIRST_WAIT_MS 1000
+#define FIRST_WAIT_MS      1000
 #define WAIT_DOUBLINGS_MAX 8
 
 enum traffic_kind traffic_saw(struct traffic *traffic, int direction, uint32_t bytes)
@@ -43,8 +43,8 @@ enum traffic_kind traffic_saw(struct traffic *traffic, int direction, uint32_t b
 
 void traffic_left_kernel(struct traffic *traffic, uint64_t now)
 {
-	unsigned int doublings = traffic->moves < WAIT_DOUBLINGS_MAX ? traffic->moves :
-								       WAIT_DOUBLINGS_MAX;
+	unsigned int doublings =
+		traffic->moves < WAIT_DOUBLINGS_MAX ? traffic->moves : WAIT_DOUBLINGS_MAX;
 
 	traffic->not_before = now + ((uint64_t)FIRST_WAIT_MS << doublings);
 	traffic->turns = 0;

@@ -13,15 +13,15 @@
 enum traffic_kind {
 	TRAFFIC_UNKNOWN,  /* too little seen */
 	TRAFFIC_DIALOGUE, /* the directions take turns: request and response */
-	TRAFFIC_BULK,	  /* one direction streams */
+	TRAFFIC_BULK,     /* one direction streams */
 };
 
 struct traffic {
-	uint32_t run;	   /* bytes read since the other direction last had any */
-	uint16_t turns;	   /* changes of direction without a long run between them */
-	uint8_t direction; /* of the current run */
-	uint8_t reads;	   /* in the current run */
-	uint8_t moves;	   /* lane changes so far: each doubles the wait before the next */
+	uint32_t run;        /* bytes read since the other direction last had any */
+	uint16_t turns;      /* changes of direction without a long run between them */
+	uint8_t direction;   /* of the current run */
+	uint8_t reads;       /* in the current run */
+	uint8_t moves;       /* lane changes so far: each doubles the wait before the next */
 	uint64_t not_before; /* ms: no move into the kernel lane before this */
 };
 

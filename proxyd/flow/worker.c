@@ -13,11 +13,11 @@
 
 #include "log.h"
 
-#define EVENTS_A_TURN 256
-#define POLL_FIRST_US 50
-#define POLL_DOUBLINGS 7 /* up to 6.4 ms, beyond the jiffy in which the kernel retries a send */
+#define EVENTS_A_TURN   256
+#define POLL_FIRST_US   50
+#define POLL_DOUBLINGS  7 /* up to 6.4 ms, beyond the jiffy in which the kernel retries a send */
 #define ACCEPT_PAUSE_MS 100
-#define SWEEP_MS 100
+#define SWEEP_MS        100
 
 enum worker_request {
 	REQUEST_NONE,
@@ -58,7 +58,7 @@ uint64_t worker_random(struct worker *worker)
 
 static void arm_sweep(struct worker *worker)
 {
-	const struct timeval interval = { .tv_usec = SWEEP_MS * 1000 };
+	const struct timeval interval = {.tv_usec = SWEEP_MS * 1000};
 
 	if (!evtimer_pending(worker->sweep, NULL))
 		evtimer_add(worker->sweep, &interval);
@@ -137,8 +137,8 @@ void worker_bury(struct flow *flow)
 static void arm_timer(struct worker *worker, uint64_t at_us)
 {
 	const struct itimerspec when = {
-		.it_value = { .tv_sec = (time_t)(at_us / 1000000),
-			      .tv_nsec = (long)(at_us % 1000000 * 1000) },
+		.it_value = {.tv_sec = (time_t)(at_us / 1000000),
+			     .tv_nsec = (long)(at_us % 1000000 * 1000)},
 	};
 
 	if (worker->timer_at && worker->timer_at <= at_us)
@@ -209,7 +209,7 @@ static uint64_t pack(struct flow *flow, enum side side)
 int worker_watch(struct worker *worker, struct flow *flow, enum side side, uint32_t events)
 {
 	int operation = flow->interest[side] ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-	struct epoll_event event = { .events = events | EPOLLET, .data.u64 = pack(flow, side) };
+	struct epoll_event event = {.events = events | EPOLLET, .data.u64 = pack(flow, side)};
 
 	flow->interest[side] = events;
 	return epoll_ctl(worker->epoll, operation, flow->fds[side], &event) ? -errno : 0;
@@ -279,7 +279,7 @@ static void resume_listening(evutil_socket_t fd, short what, void *user)
 /* Out of descriptors or memory: let live flows end rather than spin on accept. */
 static void on_accept_error(struct evconnlistener *listener, void *user)
 {
-	const struct timeval pause = { .tv_usec = ACCEPT_PAUSE_MS * 1000 };
+	const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_MS * 1000};
 	struct worker *worker = user;
 	int err = errno;
 
@@ -379,7 +379,8 @@ static int add_events(struct worker *worker)
 	if (!err)
 		err = add_event(worker, &worker->sweep, -1, 0, on_sweep);
 	if (!err)
-		err = add_event(worker, &worker->poll, worker->timer, EV_READ | EV_PERSIST, on_poll);
+		err = add_event(worker, &worker->poll, worker->timer, EV_READ | EV_PERSIST,
+				on_poll);
 	if (!err)
 		err = add_event(worker, &worker->sockets, worker->epoll, EV_READ | EV_PERSIST,
 				on_sockets);
@@ -441,6 +442,9 @@ static void *run(void *user)
 	struct worker *worker = user;
 
 	event_base_loop(worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	atomic_store(&worker->ended, true);
+	if (worker->proxy->ended)
+		worker->proxy->ended(worker->proxy->ended_user);
 	return NULL;
 }
 

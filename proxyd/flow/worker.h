@@ -5,8 +5,8 @@
 /*
  * A worker: one thread, one event base, its own listening sockets (SO_REUSEPORT), its own flows.
  *
- * The flows' sockets are in an epoll set of the worker's own, itself watched by the event base. With
- * libevent 2.1 a socket that waits for EV_CLOSED alone (a flow whose payload the kernel moves)
+ * The flows' sockets are in an epoll set of the worker's own, itself watched by the event base.
+ * With libevent 2.1 a socket that waits for EV_CLOSED alone (a flow whose payload the kernel moves)
  * would spin on EPOLLERR, which is reported as EV_READ|EV_WRITE and so to nobody; and a
  * struct event for each socket would double a flow's memory.
  */
@@ -27,7 +27,9 @@
 struct proxy_shared {
 	const struct settings *settings;
 	struct kernel_lane *kernel_lane; /* NULL: relay only */
-	bool sock_ops;			 /* sockets are enrolled at ESTABLISHED */
+	bool sock_ops;                   /* sockets are enrolled at ESTABLISHED */
+	void (*ended)(void *user);       /* a worker's thread returns; may be NULL */
+	void *ended_user;
 };
 
 struct worker {
@@ -39,10 +41,10 @@ struct worker {
 	struct event *sweep;   /* deadlines */
 	struct event *poll;    /* the timerfd of the polled flows */
 	struct evconnlistener *listeners[SETTINGS_ADDRESSES_MAX];
-	struct splicer *splicer; /* NULL: relay only */
-	struct flow **spliced;	 /* by pair index */
+	struct splicer *splicer;     /* NULL: relay only */
+	struct flow **spliced;       /* by pair index */
 	struct flow_list connecting; /* FLOW_CONNECTING, by deadline */
-	struct flow_list idle;	     /* FLOW_OPEN, by deadline */
+	struct flow_list idle;       /* FLOW_OPEN, by deadline */
 	struct flow_list resetting;  /* FLOW_RESETTING, by deadline */
 	struct flow_list polled;     /* the flows that wait for something that sends no event */
 	struct flow_list closed;     /* FLOW_CLOSED: events of this turn may still name them */
@@ -51,19 +53,20 @@ struct worker {
 	unsigned char *buffer; /* WORKER_BUFFER bytes, of use within one call only */
 	uint64_t random;       /* state of the lane switching knob */
 	int epoll;
-	int timer;	       /* timerfd, microseconds: epoll's timeout has milliseconds */
-	uint64_t timer_at;     /* us; 0: not armed */
+	int timer;         /* timerfd, microseconds: epoll's timeout has milliseconds */
+	uint64_t timer_at; /* us; 0: not armed */
 	uint32_t index;
 	uint32_t next_endpoint;
 	atomic_int request; /* enum worker_request */
+	atomic_bool ended;
 	bool draining;
 	bool started;
 	pthread_t thread;
 };
 
 /*
- * Make a worker that listens on the given sockets, one for each --listen; takes them over whatever it
- * returns. Returns 0 or -errno.
+ * Make a worker that listens on the given sockets, one for each --listen; takes them over whatever
+ * it returns. Returns 0 or -errno.
  */
 int worker_new(const struct proxy_shared *proxy, uint32_t index, const int *listening,
 	       struct worker **out);

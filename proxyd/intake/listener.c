@@ -22,8 +22,8 @@ static int bound_socket(const struct address *address, int option)
 	if (option)
 		setsockopt(fd, SOL_SOCKET, option, &on, sizeof(on));
 	/*
-	 * Accepted sockets inherit both. Urgent bytes stay in the stream: the kernel lane moves them
-	 * in place, so the relay must too.
+	 * Accepted sockets inherit both. Urgent bytes stay in the stream: the kernel lane moves
+	 * them in place, so the relay must too.
 	 */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));

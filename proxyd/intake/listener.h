@@ -5,8 +5,8 @@
 #include "config/address.h"
 
 /*
- * Make sure that nobody listens on the address: SO_REUSEPORT, with which the workers share it, would
- * silently share it with another proxyd too. Returns 0 or -errno, -EADDRINUSE above all.
+ * Make sure that nobody listens on the address: SO_REUSEPORT, with which the workers share it,
+ * would silently share it with another proxyd too. Returns 0 or -errno, -EADDRINUSE above all.
  */
 int listener_check(const struct address *address);
 

@@ -6,10 +6,10 @@
 #include <stdio.h>
 
 const struct needed_capability capabilities_needed[] = {
-	{ CAP_BPF, "CAP_BPF", "to load BPF programs and maps" },
-	{ CAP_NET_ADMIN, "CAP_NET_ADMIN",
-	  "to keep sockets in a SOCKHASH and to size their send buffers" },
-	{ CAP_PERFMON, "CAP_PERFMON", "to read the destination's TCP state in the verdict program" },
+	{CAP_BPF, "CAP_BPF", "to load BPF programs and maps"},
+	{CAP_NET_ADMIN, "CAP_NET_ADMIN",
+	 "to keep sockets in a SOCKHASH and to size their send buffers"},
+	{CAP_PERFMON, "CAP_PERFMON", "to read the destination's TCP state in the verdict program"},
 };
 
 const size_t capabilities_needed_count =
@@ -38,12 +38,12 @@ size_t capabilities_missing(char *names, size_t size)
 }
 
 /*
- * CAP_NET_ADMIN: SO_SNDBUFFORCE; CAP_BPF: map updates where the kernel asks for it (before 5.19 with
- * kernel.unprivileged_bpf_disabled). Loading is over, so CAP_PERFMON goes too.
+ * CAP_NET_ADMIN: SO_SNDBUFFORCE; CAP_BPF: map updates where the kernel asks for it (before 5.19
+ * with kernel.unprivileged_bpf_disabled). Loading is over, so CAP_PERFMON goes too.
  */
 int capabilities_drop(void)
 {
-	static const int kept[] = { CAP_BPF, CAP_NET_ADMIN };
+	static const int kept[] = {CAP_BPF, CAP_NET_ADMIN};
 	bool held[2];
 
 	for (size_t i = 0; i < 2; i++)

@@ -70,9 +70,9 @@ static int own_path(char *path, size_t size)
 		line[strcspn(line, "\n")] = '\0';
 		if (strncmp(line, "0::/", 4))
 			continue;
-		err = snprintf(path, size, "%s", line[4] ? line + 4 : ".") < (int)size ?
-			      0 :
-			      -ENAMETOOLONG;
+		err = snprintf(path, size, "%s", line[4] ? line + 4 : ".") < (int)size
+			      ? 0
+			      : -ENAMETOOLONG;
 	}
 	fclose(file);
 	return err;

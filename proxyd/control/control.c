@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#define _GNU_SOURCE
+#include "control/control.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/listener.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "control/status.h"
+
+#define COMMAND_MAX      256
+#define CLIENT_TIMEOUT_S 5
+
+struct control {
+	const struct proxy *proxy;
+	struct evconnlistener *listener;
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+};
+
+static int address_of(const char *path, struct sockaddr_un *address)
+{
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof(address->sun_path))
+		return -ENAMETOOLONG;
+	strcpy(address->sun_path, path);
+	return 0;
+}
+
+static int connect_to(const char *path)
+{
+	const struct timeval timeout = {.tv_sec = CLIENT_TIMEOUT_S};
+	struct sockaddr_un address;
+	int err = address_of(path, &address);
+	int fd;
+
+	if (err)
+		return err;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+/* The default folder may not exist yet; another one is the user's business. */
+static void make_folder(const char *path)
+{
+	static const char folder[] = "/run/proxyd/";
+
+	if (!strncmp(path, folder, strlen(folder)))
+		mkdir(folder, 0755);
+}
+
+static int bind_socket(const char *path)
+{
+	struct sockaddr_un address;
+	int err = address_of(path, &address);
+	int fd, other;
+	mode_t mask;
+
+	if (err)
+		return err;
+	make_folder(path);
+	other = connect_to(path);
+	if (other >= 0) {
+		close(other);
+		return -EADDRINUSE;
+	}
+	if (other == -ECONNREFUSED)
+		unlink(path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	/* From the start, not by a later chmod(2): no moment at which others may connect. */
+	mask = umask(0177);
+	err = bind(fd, (struct sockaddr *)&address, sizeof(address)) ? -errno : 0;
+	umask(mask);
+	if (!err && listen(fd, 16))
+		err = -errno;
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+static json_t *execute(const struct proxy *proxy, const char *command)
+{
+	if (!strcmp(command, "status"))
+		return status_json(proxy);
+	return json_pack("{s:s}", "error", "unknown command");
+}
+
+static void on_written(struct bufferevent *client, void *user)
+{
+	(void)user;
+	bufferevent_free(client);
+}
+
+static void on_client_event(struct bufferevent *client, short what, void *user)
+{
+	(void)what;
+	(void)user;
+	bufferevent_free(client);
+}
+
+static void on_client_line(struct bufferevent *client, void *user)
+{
+	struct control *control = user;
+	char *line = evbuffer_readln(bufferevent_get_input(client), NULL, EVBUFFER_EOL_CRLF);
+	json_t *answer;
+	char *text;
+
+	if (!line) {
+		if (evbuffer_get_length(bufferevent_get_input(client)) > COMMAND_MAX)
+			bufferevent_free(client);
+		return;
+	}
+	answer = execute(control->proxy, line);
+	text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+	bufferevent_disable(client, EV_READ);
+	bufferevent_setcb(client, NULL, on_written, on_client_event, control);
+	evbuffer_add_printf(bufferevent_get_output(client), "%s\n",
+			    text ? text : "{\"error\":\"out of memory\"}");
+	free(text);
+	json_decref(answer);
+	free(line);
+}
+
+static void on_client(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
+		      int length, void *user)
+{
+	const struct timeval timeout = {.tv_sec = CLIENT_TIMEOUT_S};
+	struct bufferevent *client = bufferevent_socket_new(evconnlistener_get_base(listener), fd,
+							    BEV_OPT_CLOSE_ON_FREE);
+
+	(void)address;
+	(void)length;
+	if (!client) {
+		close(fd);
+		return;
+	}
+	bufferevent_setcb(client, on_client_line, NULL, on_client_event, user);
+	bufferevent_set_timeouts(client, &timeout, &timeout);
+	bufferevent_enable(client, EV_READ | EV_WRITE);
+}
+
+int control_new(struct event_base *base, const struct proxy *proxy, const char *path,
+		struct control **out)
+{
+	struct control *control;
+	int fd = bind_socket(path);
+
+	if (fd < 0)
+		return fd;
+	control = calloc(1, sizeof(*control));
+	if (control)
+		control->listener =
+			evconnlistener_new(base, on_client, control,
+					   LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+	if (!control || !control->listener) {
+		close(fd);
+		unlink(path);
+		free(control);
+		return -ENOMEM;
+	}
+	control->proxy = proxy;
+	strcpy(control->path, path);
+	*out = control;
+	return 0;
+}
+
+void control_free(struct control *control)
+{
+	if (!control)
+		return;
+	evconnlistener_free(control->listener);
+	unlink(control->path);
+	free(control);
+}
+
+json_t *control_ask(const char *path, const char *command)
+{
+	int fd = connect_to(path);
+	json_error_t error;
+	json_t *answer;
+
+	if (fd < 0) {
+		errno = -fd;
+		return NULL;
+	}
+	if (dprintf(fd, "%s\n", command) < 0) {
+		close(fd);
+		return NULL;
+	}
+	answer = json_loadfd(fd, JSON_DISABLE_EOF_CHECK, &error);
+	close(fd);
+	if (!answer)
+		errno = EPROTO;
+	return answer;
+}

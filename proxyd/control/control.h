@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef PROXYD_CONTROL_H
+#define PROXYD_CONTROL_H
+
+/*
+ * The control socket: a unix stream socket that only proxyd's user may open. A client writes one
+ * command as a line, reads one JSON object, and is closed.
+ */
+
+#include <event2/event.h>
+#include <jansson.h>
+
+#include "proxy.h"
+
+struct control;
+
+/*
+ * Serve `proxy` at `path`; a socket that a killed proxyd left there is replaced. Returns 0 or
+ * -errno: -EADDRINUSE when a live proxyd answers at the path.
+ */
+int control_new(struct event_base *base, const struct proxy *proxy, const char *path,
+		struct control **out);
+
+/* Also removes the socket's file. NULL is ignored. */
+void control_free(struct control *control);
+
+/* The client's part: send `command`, return the answer (a new reference), or NULL and errno. */
+json_t *control_ask(const char *path, const char *command);
+
+#endif
