@@ -109,12 +109,14 @@ spawn() { # NAME COMMAND...
 	SPAWNED+=("$SPAWNED_PID $name")
 }
 
-# Ends the process group of a spawned program.
+# To the process group of a spawned program, or to a coprocess, which has none of its own.
+send() { # SIGNAL PID
+	kill -"$1" -- "-$2" 2>/dev/null || kill -"$1" "$2" 2>/dev/null || true
+}
+
 end() { # PID
-	kill -TERM -- "-$1" 2>/dev/null || true
-	if ! wait_until 5 gone "$1"; then
-		kill -KILL -- "-$1" 2>/dev/null || true
-	fi
+	send TERM "$1"
+	wait_until 5 gone "$1" || send KILL "$1"
 	wait "$1" 2>/dev/null || true
 	forget "$1"
 }
