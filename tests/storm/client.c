@@ -8,9 +8,9 @@
 
 #include "loop.h"
 
-#define SOURCES		  16  /* addresses 127.0.0.1.. that connections come from */
-#define LATE_PERCENT	  10
-#define SERVERS_A_CLIENT  4
+#define SOURCES		 16 /* addresses 127.0.0.1.. that connections come from */
+#define LATE_PERCENT	 10
+#define SERVERS_A_CLIENT 4
 
 /*
  * Which server's connection belongs to a silent client can be told only while no connection may be
@@ -69,30 +69,35 @@ static bool may_start(struct loop *l, uint32_t index)
 	return plan_opener(kind) == OPENS_SERVER || pool_empty(&s->silent);
 }
 
-static int bind_source(int fd, const struct address *to, uint32_t index)
+static bool is_loopback4(const struct address *a)
 {
-	const struct sockaddr_in *target = (const struct sockaddr_in *)&to->sa;
+	const struct sockaddr_in *in4 = (const struct sockaddr_in *)&a->sa;
+
+	return in4->sin_family == AF_INET && ntohl(in4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
+/* Connections in TIME_WAIT occupy ports: spread them over many addresses where there are many. */
+static int bind_address(int fd, uint32_t index)
+{
 	struct sockaddr_in source = { .sin_family = AF_INET };
 	int one = 1;
 
-	if (target->sin_family != AF_INET || ntohl(target->sin_addr.s_addr) >> 24 != 127)
-		return 0;
 	source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + index % SOURCES);
 	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
 	return bind(fd, (struct sockaddr *)&source, sizeof(source)) ? -errno : 0;
 }
 
-static int open_connection(struct loop *l, uint32_t index, int rcvbuf)
+static int open_connection(const struct address *to, uint32_t index, int rcvbuf)
 {
-	const struct address *to = &l->storm->options->connect;
 	int fd = socket(to->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int error;
+	int error = 0;
 
 	if (fd < 0)
 		return -errno;
 	if (rcvbuf)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf));
-	error = bind_source(fd, to, index);
+	if (is_loopback4(to))
+		error = bind_address(fd, index);
 	if (!error && connect(fd, (const struct sockaddr *)&to->sa, to->len) &&
 	    errno != EINPROGRESS)
 		error = -errno;
@@ -102,17 +107,23 @@ static int open_connection(struct loop *l, uint32_t index, int rcvbuf)
 	return error;
 }
 
-static void announce(struct storm *s, struct flow *f, enum opener opener, unsigned int kind)
+static void withdraw(struct storm *s, struct flow *f)
 {
-	atomic_store(&f->claim, CLAIM_WAITING);
-	if (opener == OPENS_SERVER) {
-		pool_put(&s->silent, f->index);
-		return;
-	}
-	if (!plan_vanishes(kind))
-		atomic_fetch_add(&s->unclaimed, 1);
-	if (opener == OPENS_EOF)
-		pool_put(&s->half_closed, f->index);
+	unsigned int kind = plan_kind_of(&s->options->rules, f->index);
+
+	if (!plan_vanishes(kind) && flow_claim(f, CLAIM_WAITING, CLAIM_SERVER) &&
+	    plan_opener(kind) != OPENS_SERVER)
+		atomic_fetch_sub(&s->unclaimed, 1);
+}
+
+/* A silent client failed: any flow of its kind that no server has taken up yet is as good as its. */
+static struct flow *disown(struct storm *s, enum opener opener)
+{
+	uint32_t index;
+
+	if (!pool_take(opener == OPENS_EOF ? &s->half_closed : &s->silent, &index))
+		return NULL;
+	return storm_flow(s, index);
 }
 
 static int rcvbuf_of(const struct options *o, uint32_t index)
@@ -126,35 +137,52 @@ static int rcvbuf_of(const struct options *o, uint32_t index)
 	return rcvbuf;
 }
 
-static void withdraw(struct storm *s, struct flow *f)
+/* Before connect: the server must never meet a connection that was not announced. */
+static void announce(struct storm *s, struct flow *f)
 {
-	if (!plan_vanishes(plan_kind_of(&s->options->rules, f->index)) &&
-	    flow_claim(f, CLAIM_WAITING, CLAIM_SERVER))
-		atomic_fetch_sub(&s->unclaimed, 1);
+	unsigned int kind = plan_kind_of(&s->options->rules, f->index);
+	enum opener opener = plan_opener(kind);
+
+	atomic_store(&f->started_ms, now_ms());
+	atomic_store(&f->claim, CLAIM_WAITING);
+	if (opener == OPENS_SERVER) {
+		pool_put(&s->silent, f->index);
+		return;
+	}
+	if (!plan_vanishes(kind))
+		atomic_fetch_add(&s->unclaimed, 1);
+	if (opener == OPENS_EOF)
+		pool_put(&s->half_closed, f->index);
 }
 
-/* False when ports are short at the moment: try again later. */
+static void start_failed(struct storm *s, struct flow *f, enum opener opener, int error)
+{
+	if (is_silent(opener)) {
+		atomic_fetch_sub(&s->silent_left, 1);
+		f = disown(s, opener);
+	}
+	if (!f)
+		return;
+	flow_fail(s, f, "client", "connect: %s", strerror(-error));
+	withdraw(s, f);
+}
+
+/* False when no port is free just now: it has to be tried again. */
 static bool start(struct loop *l, uint32_t index)
 {
 	struct storm *s = l->storm;
 	struct flow *f = storm_flow(s, index);
-	unsigned int kind = plan_kind_of(&s->options->rules, index);
-	enum opener opener = plan_opener(kind);
-	struct endpoint *e;
-	int fd;
+	enum opener opener = plan_opener(plan_kind_of(&s->options->rules, index));
+	int rcvbuf = is_silent(opener) ? 0 : rcvbuf_of(s->options, index);
+	int fd = open_connection(&s->options->connect, index, rcvbuf);
+	struct endpoint *e = fd < 0 ? NULL : loop_add(l, fd);
 
-	/* Before connect: the server must never meet a connection that was not announced. */
-	announce(s, f, opener, kind);
-	fd = open_connection(l, index, is_silent(opener) ? 0 : rcvbuf_of(s->options, index));
-	if (fd < 0) {
-		flow_fail(s, f, "client", "connect: %s", strerror(-fd));
-		if (!is_silent(opener))
-			withdraw(s, f);
+	if (fd == -EADDRNOTAVAIL && l->now_ms < f->started_ms + s->options->timeout_ms)
+		return false;
+	if (!e) {
+		start_failed(s, f, opener, fd < 0 ? fd : -ENOMEM);
 		return true;
 	}
-	e = loop_add(l, fd);
-	if (!e)
-		return true;
 	e->opener = opener;
 	if (!is_silent(opener))
 		e->flow = f;
@@ -182,11 +210,16 @@ void client_start_flows(struct loop *l)
 		if (atomic_load(&s->clients) >= o->concurrency ||
 		    atomic_load(&s->servers) >= o->concurrency * SERVERS_A_CLIENT)
 			return;
-		if (!may_start(l, l->pending) || !start(l, l->pending)) {
-			l->waiting = true;
-			return;
+		l->waiting = true;
+		if (!l->announced) {
+			if (!may_start(l, l->pending))
+				return;
+			announce(s, storm_flow(s, l->pending));
+			l->announced = true;
 		}
-		l->has_pending = false;
+		if (!start(l, l->pending))
+			return;
+		l->announced = l->has_pending = false;
 	}
 }
 
@@ -251,16 +284,22 @@ bool client_identify(struct endpoint *e)
 	return false;
 }
 
-void client_ended(struct endpoint *e)
+void client_failed(struct endpoint *e)
 {
 	struct storm *s = e->loop->storm;
 
-	atomic_fetch_sub(&s->clients, 1);
-	if (!e->flow) {
-		atomic_fetch_sub(&s->silent_left, 1);
+	if (e->flow)
 		return;
-	}
+	e->flow = disown(s, e->opener);
+	atomic_fetch_sub(&s->silent_left, 1);
+}
+
+void client_ended(struct endpoint *e)
+{
+	atomic_fetch_sub(&e->loop->storm->clients, 1);
+	if (!e->flow)
+		return;
 	if (atomic_load(&e->flow->failed))
-		withdraw(s, e->flow);
+		withdraw(e->loop->storm, e->flow);
 	atomic_store(&e->flow->done[CLIENT], true);
 }

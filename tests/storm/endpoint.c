@@ -103,6 +103,8 @@ void endpoint_fail(struct endpoint *e, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	if (e->side == CLIENT)
+		client_failed(e);
 	if (e->flow)
 		flow_fail(e->loop->storm, e->flow, side_name(e->side), "%s", text);
 	else
@@ -314,18 +316,18 @@ static void sent_some(struct endpoint *e, size_t n)
 	flow_progress(e->flow, e->loop->now_ms);
 }
 
-/* One write; true when the step may go on. */
-static bool send_chunk(struct endpoint *e, const struct step *step)
+/* One write. */
+static void send_chunk(struct endpoint *e, const struct step *step)
 {
 	unsigned char *buf = e->loop->bytes;
 	ssize_t n;
 
 	if (!e->writable)
-		return false;
+		return;
 	if (!e->chunk_left)
 		choose_chunk(e, step);
 	if (e->phase != PHASE_RUNNING)
-		return false;
+		return;
 	if (e->big)
 		buf = e->big + (e->big_len - e->chunk_left);
 	else
@@ -338,7 +340,6 @@ static bool send_chunk(struct endpoint *e, const struct step *step)
 		e->writable = false;
 	else if (errno != EINTR)
 		on_error(e, "send", errno);
-	return n >= 0;
 }
 
 static void half_close(struct endpoint *e)
@@ -368,8 +369,7 @@ static bool step_done(struct endpoint *e, const struct step *step)
 {
 	switch (step->op) {
 	case OP_SEND:
-		while (e->step_left && send_chunk(e, step) && script(e)->nodelay == false)
-			;
+		send_chunk(e, step);
 		return !e->step_left;
 	case OP_AWAIT:
 		return e->received >= step->n;

@@ -27,7 +27,7 @@ struct flow {
 	atomic_bool done[2];
 	atomic_bool fin_sent[2], reset_sent[2];
 	_Atomic uint64_t sent[2], received[2];
-	_Atomic uint64_t progress_ms;
+	_Atomic uint64_t started_ms, progress_ms;
 };
 
 /* First in, first out: the indexes of silent flows that await a server. */

@@ -16,6 +16,7 @@ struct loop {
 	bool exhausted;	  /* client side: no more flows to start */
 	bool has_pending; /* client side: a flow whose turn has not come */
 	uint32_t pending;
+	bool announced;	  /* client side: pending was, but found no free port */
 	unsigned char *bytes, *expected; /* SCRATCH each */
 };
 
@@ -32,6 +33,7 @@ struct endpoint *loop_add(struct loop *l, int fd);
 void client_start_flows(struct loop *l);
 bool client_connected(struct endpoint *e);
 bool client_identify(struct endpoint *e);
+void client_failed(struct endpoint *e);
 void client_ended(struct endpoint *e);
 uint32_t client_silent_flows(const struct options *o);
 

@@ -1,12 +1,10 @@
 #include "options.h"
 
-#include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/random.h>
 
 #define EXIT_USAGE 2
@@ -25,10 +23,11 @@ static void usage(FILE *out)
 		"  --timeout SECONDS     a flow with no progress for that long is hung (20)\n"
 		"  --scale FACTOR        of the sizes (1)\n"
 		"  --only KIND           of the kinds below\n"
+		"  --except KIND         repeatable\n"
 		"  --replay INDEX        this flow of the seed alone\n"
 		"  --threads N           of each side (1)\n"
-		"  --reset-as-eof-ok     for a proxy that forwards a reset as a half-close\n"
-		"  --verbose             say every flow, and every failure however many\n"
+		"  --reset-as-eof-ok     for a proxy that forwards a reset as an end of stream\n"
+		"  --verbose             print every failure however many; with --replay, the plan\n"
 		"\n"
 		"Exits 0 when all is well, 1 when a flow went bad, 2 on a bad command line.\n"
 		"Kinds:");
@@ -70,31 +69,8 @@ static uint64_t random_seed(void)
 
 static void address(const char *option, const char *text, struct address *out)
 {
-	struct sockaddr_in *in4 = (struct sockaddr_in *)&out->sa;
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&out->sa;
-	const char *colon = strrchr(text, ':');
-	char host[64];
-	in_port_t port;
-
-	memset(out, 0, sizeof(*out));
-	if (!colon || (size_t)(colon - text) >= sizeof(host))
-		errx(EXIT_USAGE, "--%s %s: want ADDR:PORT or [ADDR]:PORT", option, text);
-	port = htons((uint16_t)number(option, colon + 1, 1, 65535));
-	memcpy(host, text, (size_t)(colon - text));
-	host[colon - text] = '\0';
-	if (host[0] == '[' && colon[-1] == ']') {
-		host[colon - text - 1] = '\0';
-		in6->sin6_family = AF_INET6;
-		in6->sin6_port = port;
-		out->len = sizeof(*in6);
-		if (inet_pton(AF_INET6, host + 1, &in6->sin6_addr) == 1)
-			return;
-	}
-	in4->sin_family = AF_INET;
-	in4->sin_port = port;
-	out->len = sizeof(*in4);
-	if (inet_pton(AF_INET, host, &in4->sin_addr) != 1)
-		errx(EXIT_USAGE, "--%s %s: no IPv4 or bracketed IPv6 address", option, text);
+	if (address_parse(text, out))
+		errx(EXIT_USAGE, "--%s %s: want ADDR:PORT or [ADDR]:PORT, in digits", option, text);
 }
 
 static int kind(const char *name)
@@ -102,7 +78,7 @@ static int kind(const char *name)
 	int n = plan_kind_by_name(name);
 
 	if (n < 0)
-		errx(EXIT_USAGE, "--only %s: no such kind; --help lists them", name);
+		errx(EXIT_USAGE, "%s: no such kind; --help lists them", name);
 	return n;
 }
 
@@ -115,6 +91,7 @@ enum {
 	OPT_TIMEOUT,
 	OPT_SCALE,
 	OPT_ONLY,
+	OPT_EXCEPT,
 	OPT_REPLAY,
 	OPT_THREADS,
 	OPT_RESET_AS_EOF_OK,
@@ -131,6 +108,7 @@ static const struct option long_options[] = {
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "scale", required_argument, NULL, OPT_SCALE },
 	{ "only", required_argument, NULL, OPT_ONLY },
+	{ "except", required_argument, NULL, OPT_EXCEPT },
 	{ "replay", required_argument, NULL, OPT_REPLAY },
 	{ "threads", required_argument, NULL, OPT_THREADS },
 	{ "reset-as-eof-ok", no_argument, NULL, OPT_RESET_AS_EOF_OK },
@@ -165,6 +143,9 @@ static void option(struct options *o, int opt, const char *name, const char *arg
 		break;
 	case OPT_ONLY:
 		o->rules.only = kind(arg);
+		break;
+	case OPT_EXCEPT:
+		o->rules.except |= 1ULL << kind(arg);
 		break;
 	case OPT_REPLAY:
 		o->first = (uint32_t)number(name, arg, 0, 1e8);
@@ -205,4 +186,6 @@ void options_parse(struct options *o, int argc, char **argv)
 		errx(EXIT_USAGE, "%s: unexpected; see --help", argv[optind]);
 	if (!o->connect.len || !o->listen.len)
 		errx(EXIT_USAGE, "--connect and --listen are needed; see --help");
+	if (o->rules.except + 1 == 1ULL << plan_kinds())
+		errx(EXIT_USAGE, "--except leaves no kind");
 }

@@ -1,16 +1,10 @@
 #pragma once
 
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
+#include "address.h"
 #include "plan.h"
-
-struct address {
-	struct sockaddr_storage sa;
-	socklen_t len;
-};
 
 struct options {
 	struct address connect, listen;

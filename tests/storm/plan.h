@@ -58,7 +58,8 @@ struct plan {
 struct plan_rules {
 	uint64_t seed;
 	double scale;
-	int only; /* a kind, or -1 for all */
+	int only;	 /* a kind, or -1 for all */
+	uint64_t except; /* a bit for each kind that is left out */
 };
 
 unsigned int plan_kinds(void);
@@ -73,4 +74,5 @@ enum opener plan_opener(unsigned int kind);
 bool plan_vanishes(unsigned int kind);
 
 void plan_build(struct plan *p, const struct plan_rules *rules, uint32_t index);
+void plan_print(const struct plan *p);
 void plan_free(struct plan *p);

@@ -80,7 +80,7 @@ static bool eof_first(struct endpoint *e)
 		e->eof = true;
 		return begin(e, storm_flow(s, index), 0);
 	}
-	if (!e->id_have) {
+	if (!e->id_have || s->options->reset_as_eof_ok) {
 		/* An empty connection; whether there are too many of these is judged at the end. */
 		atomic_fetch_add(&s->count.anonymous_eofs, 1);
 		e->phase = PHASE_OVER;

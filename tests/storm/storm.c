@@ -112,54 +112,75 @@ static void judge_anonymous(struct storm *s)
 }
 
 struct tally {
-	unsigned long passed, failed, not_run;
+	unsigned long passed, failed, not_run, flows;
 	uint64_t bytes[2];
+	uint64_t ms, slowest_ms;
 };
 
-static struct tally tally(struct storm *s, unsigned long *by_kind)
+static void tally_flow(struct tally *t, const struct flow *f)
 {
-	struct tally t = { 0 };
+	uint64_t ms = f->progress_ms > f->started_ms ? f->progress_ms - f->started_ms : 0;
 
-	for (uint32_t i = 0; i < s->options->connections; i++) {
-		struct flow *f = &s->flows[i];
-
-		if (f->claim == CLAIM_IDLE && !f->failed) {
-			t.not_run++;
-			continue;
-		}
-		by_kind[plan_kind_of(&s->options->rules, f->index)]++;
-		if (f->failed)
-			t.failed++;
-		else
-			t.passed++;
-		t.bytes[CLIENT] += f->received[SERVER];
-		t.bytes[SERVER] += f->received[CLIENT];
+	if (f->claim == CLAIM_IDLE && !f->failed) {
+		t->not_run++;
+		return;
 	}
-	return t;
+	t->flows++;
+	t->failed += f->failed;
+	t->passed += !f->failed;
+	t->bytes[CLIENT] += f->received[SERVER];
+	t->bytes[SERVER] += f->received[CLIENT];
+	t->ms += ms;
+	t->slowest_ms = ms > t->slowest_ms ? ms : t->slowest_ms;
+}
+
+static void print_tally(const char *name, const struct tally *t)
+{
+	if (t->flows)
+		printf("%-20s %8lu %10.1f %10.1f %10.1f %10" PRIu64 "\n", name, t->flows,
+		       (double)t->bytes[CLIENT] / 1e6, (double)t->bytes[SERVER] / 1e6,
+		       (double)t->ms / (double)t->flows, t->slowest_ms);
 }
 
 static int report(struct storm *s, double seconds)
 {
-	unsigned long *by_kind = calloc(plan_kinds(), sizeof(*by_kind));
-	struct tally t;
+	const struct options *o = s->options;
+	struct tally all = { 0 };
+	struct tally *kinds = calloc(plan_kinds(), sizeof(*kinds));
 
-	if (!by_kind)
+	if (!kinds)
 		errx(EXIT_FAILURE, "out of memory");
-	t = tally(s, by_kind);
-	for (unsigned int i = 0; i < plan_kinds(); i++) {
-		if (by_kind[i])
-			printf("%8lu %s\n", by_kind[i], plan_kind_name(i));
+	for (uint32_t i = 0; i < o->connections; i++) {
+		tally_flow(&kinds[plan_kind_of(&o->rules, s->flows[i].index)], &s->flows[i]);
+		tally_flow(&all, &s->flows[i]);
 	}
-	printf("%.1f MB up, %.1f MB down in %.1f s; hung %lu, reset %lu, refused %lu; resets seen"
-	       " %lu, as end of stream %lu; ended before known %lu+%lu; not run %lu\n",
-	       (double)t.bytes[CLIENT] / 1e6, (double)t.bytes[SERVER] / 1e6, seconds,
+	printf("%-20s %8s %10s %10s %10s %10s\n", "kind", "flows", "MB up", "MB down", "mean ms",
+	       "slowest");
+	for (unsigned int i = 0; i < plan_kinds(); i++)
+		print_tally(plan_kind_name(i), &kinds[i]);
+	print_tally("all", &all);
+	free(kinds);
+	printf("%.1f s; hung %lu, reset %lu, refused %lu; resets seen %lu, as end of stream %lu;"
+	       " ended unknown %lu by end of stream, %lu by reset; not run %lu\n", seconds,
 	       (unsigned long)s->count.hung, (unsigned long)s->count.reset,
 	       (unsigned long)s->count.refused, (unsigned long)s->count.resets_seen,
 	       (unsigned long)s->count.resets_as_eof, (unsigned long)s->count.anonymous_eofs,
-	       (unsigned long)s->count.anonymous_errors, t.not_run);
-	printf("%lu passed, %lu failed\n", t.passed, t.failed + s->count.stray);
-	free(by_kind);
-	return t.failed || t.not_run || s->count.stray ? EXIT_FAILURE : EXIT_SUCCESS;
+	       (unsigned long)s->count.anonymous_errors, all.not_run);
+	if (all.failed)
+		printf("To replay a flow: the same command with --seed %" PRIu64 " --replay INDEX\n",
+		       o->rules.seed);
+	printf("%lu passed, %lu failed\n", all.passed, all.failed + s->count.stray);
+	return all.failed || all.not_run || s->count.stray ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static void print_plan(const struct options *o)
+{
+	struct plan plan;
+
+	plan_build(&plan, &o->rules, o->first);
+	printf("flow %" PRIu32 ": %s\n", o->first, plan_kind_name(plan.kind));
+	plan_print(&plan);
+	plan_free(&plan);
 }
 
 int main(int argc, char **argv)
@@ -174,6 +195,8 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("storm: seed %" PRIu64 ", %u connections, %u at a time\n", options.rules.seed,
 	       options.connections, options.concurrency);
+	if (options.verbose && options.connections == 1)
+		print_plan(&options);
 	signal(SIGPIPE, SIG_IGN); /* writev has no MSG_NOSIGNAL */
 	if (storm_new(&storm, &options))
 		errx(EXIT_FAILURE, "out of memory");
