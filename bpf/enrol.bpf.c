@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * sock_ops on proxyd's cgroup: enrols its TCP sockets at ESTABLISHED, before a byte was read, so
- * that the verdict program counts every byte from the first.
+ * sock_ops on the cgroup that holds proxyd: enrols the proxy's sockets at ESTABLISHED, before a
+ * byte was read, so that the verdict program counts every byte from the first.
  */
 #include <linux/bpf.h>
+#include <stddef.h>
 #include <bpf/bpf_helpers.h>
 
 #include "maps.bpf.h"
@@ -56,6 +57,7 @@ static int enrol_socket(struct bpf_sock_ops *ops)
 SEC("sockops")
 int enrol(struct bpf_sock_ops *ops)
 {
+	struct bpf_sock *socket = ops->sk;
 	struct sl_totals *sums;
 	__u32 zero = 0;
 
@@ -63,6 +65,8 @@ int enrol(struct bpf_sock_ops *ops)
 	    ops->op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
 		return 1;
 	if (ops->family != AF_INET && ops->family != AF_INET6)
+		return 1;
+	if (!socket || !bpf_sk_storage_get(&proxied, socket, NULL, 0))
 		return 1;
 	sums = bpf_map_lookup_elem(&totals, &zero);
 	if (enrol_socket(ops)) {

@@ -55,4 +55,15 @@ SL_MAP struct {
 	__type(value, struct sl_totals);
 } totals SEC(".maps");
 
+/*
+ * Which sockets are the proxy's, among all of the cgroup. proxyd puts its listening and its
+ * upstream sockets here; a socket that is accepted inherits it from the listening one.
+ */
+SL_MAP struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, __u8);
+} proxied SEC(".maps");
+
 #endif

@@ -51,6 +51,7 @@ int proxy_new(const struct settings *settings, struct proxy **out)
 		return -PROXY_EXIT_FAILED;
 	}
 	proxy->settings = *settings;
+	proxy->cgroup = -1;
 	if (!proxy->settings.workers)
 		proxy->settings.workers = cores();
 	if (proxy->settings.workers > SL_WORKERS_MAX)
@@ -78,28 +79,25 @@ static int without_kernel_lane(struct proxy *proxy, enum proxy_exit status)
  * Only `--lane kernel` enrols at ESTABLISHED, so only it wants a cgroup: `auto` enrols a flow when
  * it has shown that it gains, from user space.
  */
-static int enter_cgroup(struct proxy *proxy)
+static int open_cgroup(struct proxy *proxy)
 {
 	const struct settings *settings = &proxy->settings;
-	const char *step;
-	int err;
 
 	if (settings->lane != LANE_KERNEL)
 		return 0;
-	err = cgroup_enter(settings->cgroup, &proxy->cgroup, &step);
-	if (!err)
+	proxy->cgroup = cgroup_open(settings->cgroup);
+	if (proxy->cgroup >= 0)
 		return 0;
 	if (settings->cgroup) {
-		log_error("--cgroup %s: cannot %s: %s; name a directory of a cgroup v2 mount that "
-			  "proxyd may write to",
-			  settings->cgroup, step, strerror(-err));
+		log_error("--cgroup %s: %s; name a cgroup v2 directory that holds proxyd",
+			  settings->cgroup, strerror(-proxy->cgroup));
 		return -PROXY_EXIT_CGROUP;
 	}
 	/* A trial of the doctor is followed by the real thing, which says it. */
 	if (settings->probe)
-		log_warning("no cgroup for sock_ops: cannot %s: %s; sockets are enrolled from user "
-			    "space instead (mount cgroup v2, or name one with --cgroup)",
-			    step, strerror(-err));
+		log_warning("cannot find or mount cgroup v2: %s; sockets are enrolled from user space "
+			    "instead (mount it, or name a cgroup with --cgroup)",
+			    strerror(-proxy->cgroup));
 	return 0;
 }
 
@@ -110,7 +108,7 @@ static int load_kernel_lane(struct proxy *proxy)
 		.workers = (uint32_t)settings->workers,
 		.flows_max = flows_max(),
 		.window = (uint32_t)settings->window,
-		.cgroup = proxy->cgroup ? cgroup_fd(proxy->cgroup) : -1,
+		.cgroup = proxy->cgroup,
 		.hook = settings->stream_parser ? SKB_HOOK_PARSER : SKB_HOOK_VERDICT,
 	};
 	const char *step;
@@ -121,7 +119,7 @@ static int load_kernel_lane(struct proxy *proxy)
 			 "cannot %s: %s; see proxyd doctor", step, strerror(-err));
 		return without_kernel_lane(proxy, PROXY_EXIT_FAILED);
 	}
-	proxy->shared.sock_ops = proxy->cgroup;
+	proxy->shared.sock_ops = proxy->cgroup >= 0;
 	return 0;
 }
 
@@ -145,7 +143,7 @@ int proxy_open_kernel_lane(struct proxy *proxy)
 	    !doctor_kernel_lane_safe(proxy->settings.stream_parser, proxy->kernel_lane_reason,
 				     sizeof(proxy->kernel_lane_reason)))
 		return without_kernel_lane(proxy, PROXY_EXIT_FAILED);
-	err = enter_cgroup(proxy);
+	err = open_cgroup(proxy);
 	return err ? err : load_kernel_lane(proxy);
 }
 
@@ -190,6 +188,8 @@ static int open_listeners(struct proxy *proxy, int *listening)
 			return -PROXY_EXIT_LISTEN;
 		}
 		address->ipv4.sin_port = htons(port_of(listening[i]));
+		if (proxy->shared.sock_ops)
+			kernel_lane_claim(proxy->shared.kernel_lane, listening[i]);
 	}
 	return 0;
 }
@@ -269,6 +269,7 @@ void proxy_free(struct proxy *proxy)
 	for (unsigned int i = 0; i < proxy->worker_count; i++)
 		worker_free(proxy->workers[i]);
 	kernel_lane_free(proxy->shared.kernel_lane);
-	cgroup_leave(proxy->cgroup);
+	if (proxy->cgroup >= 0)
+		close(proxy->cgroup);
 	free(proxy);
 }

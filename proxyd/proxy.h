@@ -20,7 +20,7 @@ enum proxy_exit {
 struct proxy {
 	struct settings settings;
 	struct proxy_shared shared;
-	struct cgroup *cgroup;
+	int cgroup; /* its directory, where sock_ops is attached; -1: none */
 	struct worker *workers[SL_WORKERS_MAX];
 	unsigned int worker_count;
 	uint64_t started_ms;

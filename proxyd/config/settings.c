@@ -152,8 +152,8 @@ static const struct option_row rows[] = {
 	{"control", "PATH", parse_string, FIELD(control),
 	 "control socket (default " SETTINGS_CONTROL_DEFAULT ")"},
 	{"cgroup", "PATH", parse_string, FIELD(cgroup),
-	 "cgroup v2 directory to make proxyd's own cgroup in (default: the\n"
-	 "                       one that proxyd is in)"},
+	 "cgroup v2 directory that holds proxyd, to attach sock_ops to (default:\n"
+	 "                       found by itself; used by --lane kernel only)"},
 	{"connect-timeout", "TIME", parse_duration, FIELD(connect_timeout),
 	 "give an endpoint up after this long (default 10s)"},
 	{"idle-timeout", "TIME", parse_duration, FIELD(idle_timeout),

@@ -28,7 +28,7 @@ struct settings {
 	enum lane_choice lane;
 	uint64_t window;
 	const char *control; /* path of the control socket */
-	const char *cgroup;  /* where to make proxyd's own cgroup; NULL: where proxyd is */
+	const char *cgroup;  /* where to attach sock_ops; NULL: the one that holds proxyd */
 	uint64_t connect_timeout;
 	uint64_t idle_timeout; /* 0: none */
 	uint64_t drain_timeout;

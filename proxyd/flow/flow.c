@@ -459,6 +459,8 @@ static int connect_endpoint(struct flow *flow)
 	/* As on the listening socket (listener.c): the relay and the kernel lane agree. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	if (flow->worker->proxy->sock_ops)
+		kernel_lane_claim(flow->worker->proxy->kernel_lane, fd);
 	if (connect(fd, &to->any, to->length) && errno != EINPROGRESS)
 		return -errno;
 	worker_set_deadline(flow, &flow->worker->connecting, worker_now_ms(),

@@ -210,6 +210,13 @@ int kernel_lane_totals(const struct kernel_lane *lane, struct sl_totals *sums)
 	return err;
 }
 
+int kernel_lane_claim(const struct kernel_lane *lane, int fd)
+{
+	const __u8 yes = 1;
+
+	return bpf_map_update_elem(bpf_map__fd(lane->programs->maps.proxied), &fd, &yes, BPF_ANY);
+}
+
 static int dispatch(void *user, void *data, size_t size)
 {
 	struct splicer *splicer = user;
@@ -378,11 +385,11 @@ static int enrol(const struct sidelane *programs, int fd, const struct sl_key *k
 
 /*
  * A partly read skb corrupts the stream once its socket is enrolled: the verdict program gets it
- * whole. With no byte unread there is none. Sockets that sock_ops enrolled were never read.
+ * whole. With no byte unread, or none ever read, there is no such skb.
  */
-static int check_unread(const struct kernel_lane *lane, const int fds[2], const bool read[2])
+static int check_unread(const int fds[2], const bool read[2])
 {
-	for (int side = 0; side < 2 && lane->options.cgroup < 0; side++) {
+	for (int side = 0; side < 2; side++) {
 		int unread;
 
 		if (!read[side])
@@ -468,7 +475,7 @@ int splicer_pair(struct splicer *splicer, const int fds[2], const bool read[2],
 
 	if (!pair)
 		return -ENOSPC;
-	err = check_unread(splicer->lane, fds, read);
+	err = check_unread(fds, read);
 	if (err)
 		return err;
 	splicer->free = pair->next_free;

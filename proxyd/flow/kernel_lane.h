@@ -45,6 +45,12 @@ void kernel_lane_free(struct kernel_lane *lane);
 /* The programs' sums over all CPUs. Returns 0 or -errno. */
 int kernel_lane_totals(const struct kernel_lane *lane, struct sl_totals *sums);
 
+/*
+ * Have sock_ops enrol this listening socket's connections, or this not yet connected socket. Returns
+ * 0 or -errno; a socket that is not claimed is enrolled from user space by splicer_pair().
+ */
+int kernel_lane_claim(const struct kernel_lane *lane, int fd);
+
 typedef void splicer_event_cb(void *user, uint32_t pair, const struct sl_event *event);
 
 /*

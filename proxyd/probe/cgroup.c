@@ -2,25 +2,15 @@
 #define _GNU_SOURCE
 #include "probe/cgroup.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <mntent.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
-
-#define PREFIX "proxyd-"
-
-struct cgroup {
-	int parent; /* directory that proxyd was in */
-	int own;
-	char name[32];
-};
 
 /* The mount point of the first cgroup v2 hierarchy. Returns an O_PATH descriptor or -errno. */
 static int open_mounted(void)
@@ -98,95 +88,20 @@ static int open_own(void)
 	return fd;
 }
 
-static int move_to(int directory)
+static int open_named(const char *path)
 {
-	int procs = openat(directory, "cgroup.procs", O_WRONLY | O_CLOEXEC);
-	int err = 0;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct statfs system;
 
-	if (procs < 0)
+	if (fd < 0)
 		return -errno;
-	if (write(procs, "0", 1) != 1)
-		err = -errno;
-	close(procs);
-	return err;
+	if (!fstatfs(fd, &system) && system.f_type == CGROUP2_SUPER_MAGIC)
+		return fd;
+	close(fd);
+	return -ENOTDIR;
 }
 
-/* A cgroup with processes in it cannot be removed, so no live proxyd loses its own. */
-static void remove_stale(int parent)
+int cgroup_open(const char *path)
 {
-	int copy = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *directory = copy < 0 ? NULL : fdopendir(copy);
-	struct dirent *entry;
-
-	if (!directory)
-		return;
-	while ((entry = readdir(directory)))
-		if (!strncmp(entry->d_name, PREFIX, strlen(PREFIX)) &&
-		    kill(atoi(entry->d_name + strlen(PREFIX)), 0) && errno == ESRCH)
-			unlinkat(parent, entry->d_name, AT_REMOVEDIR);
-	closedir(directory);
-}
-
-static int make_own(struct cgroup *cgroup, const char **step)
-{
-	int err;
-
-	remove_stale(cgroup->parent);
-	*step = "make a cgroup";
-	if (mkdirat(cgroup->parent, cgroup->name, 0755) && errno != EEXIST)
-		return -errno;
-	cgroup->own = openat(cgroup->parent, cgroup->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (cgroup->own < 0)
-		return -errno;
-	*step = "enter the cgroup";
-	err = move_to(cgroup->own);
-	if (err)
-		unlinkat(cgroup->parent, cgroup->name, AT_REMOVEDIR);
-	return err;
-}
-
-static void cgroup_free(struct cgroup *cgroup)
-{
-	if (cgroup->own >= 0)
-		close(cgroup->own);
-	if (cgroup->parent >= 0)
-		close(cgroup->parent);
-	free(cgroup);
-}
-
-int cgroup_enter(const char *parent, struct cgroup **out, const char **step)
-{
-	struct cgroup *cgroup = calloc(1, sizeof(*cgroup));
-	int err;
-
-	*step = "allocate";
-	if (!cgroup)
-		return -ENOMEM;
-	cgroup->own = -1;
-	snprintf(cgroup->name, sizeof(cgroup->name), PREFIX "%d", (int)getpid());
-	*step = parent ? "open the cgroup" : "find or mount cgroup v2";
-	cgroup->parent = parent ? open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : open_own();
-	if (parent && cgroup->parent < 0)
-		cgroup->parent = -errno;
-	err = cgroup->parent < 0 ? cgroup->parent : make_own(cgroup, step);
-	if (err) {
-		cgroup_free(cgroup);
-		return err;
-	}
-	*out = cgroup;
-	return 0;
-}
-
-int cgroup_fd(const struct cgroup *cgroup)
-{
-	return cgroup->own;
-}
-
-void cgroup_leave(struct cgroup *cgroup)
-{
-	if (!cgroup)
-		return;
-	if (!move_to(cgroup->parent))
-		unlinkat(cgroup->parent, cgroup->name, AT_REMOVEDIR);
-	cgroup_free(cgroup);
+	return path ? open_named(path) : open_own();
 }

@@ -88,16 +88,14 @@ static void examine_cgroup(struct report *report)
 	struct finding *finding = add(report, "cgroup v2", SCOPE_NOTHING,
 				      "mount it, or name one with --cgroup; until then sockets are "
 				      "enrolled from user space");
-	struct cgroup *cgroup;
-	const char *step;
-	int err = cgroup_enter(NULL, &cgroup, &step);
+	int cgroup = cgroup_open(NULL);
 
-	if (err) {
-		conclude(finding, FINDING_FAILED, "cannot %s: %s", step, strerror(-err));
+	if (cgroup < 0) {
+		conclude(finding, FINDING_FAILED, "cannot find or mount it: %s", strerror(-cgroup));
 		return;
 	}
-	conclude(finding, FINDING_OK, "proxyd can have a cgroup of its own");
-	cgroup_leave(cgroup);
+	conclude(finding, FINDING_OK, "the one that holds proxyd can be opened");
+	close(cgroup);
 }
 
 static bool examine_load(struct report *report, const char *name, enum finding_scope scope,
@@ -107,12 +105,13 @@ static bool examine_load(struct report *report, const char *name, enum finding_s
 		.workers = 1, .flows_max = 16, .window = TRIAL_WINDOW, .cgroup = -1, .hook = hook};
 	struct finding *finding = add(report, name, scope, "see docs/kernel.md for what it needs");
 	struct kernel_lane *lane = NULL;
-	struct cgroup *cgroup = NULL;
-	const char *step;
-	int err = sock_ops ? cgroup_enter(NULL, &cgroup, &step) : 0;
+	const char *step = "open the cgroup";
+	int err = 0;
 
-	if (cgroup)
-		options.cgroup = cgroup_fd(cgroup);
+	if (sock_ops) {
+		options.cgroup = cgroup_open(NULL);
+		err = options.cgroup < 0 ? options.cgroup : 0;
+	}
 	if (!err)
 		err = kernel_lane_new(&options, &lane, &step);
 	if (err)
@@ -120,7 +119,8 @@ static bool examine_load(struct report *report, const char *name, enum finding_s
 	else
 		conclude(finding, FINDING_OK, "loads and attaches");
 	kernel_lane_free(lane);
-	cgroup_leave(cgroup);
+	if (options.cgroup >= 0)
+		close(options.cgroup);
 	return !err;
 }
 
