@@ -1,6 +1,6 @@
 /*
- * A TCP proxy that is right but for one fault, which it commits on every Nth connection: what a test
- * of proxies must find. With the fault `none` it must be found to be right.
+ * A TCP proxy that is right but for one fault, which it commits on every Nth connection: what a
+ * test of proxies must find. With the fault `none` it must be found to be right.
  */
 
 #include <err.h>
@@ -18,9 +18,9 @@
 
 #include "address.h"
 
-#define CHUNK	   65536
-#define SPOT	   32 /* where in a chunk the bytes go wrong; a flow's first 16 may be its name */
-#define LEAST	   (2 * SPOT)
+#define CHUNK      65536
+#define SPOT       32 /* where in a chunk the bytes go wrong; a flow's first 16 may be its name */
+#define LEAST      (2 * SPOT)
 #define STACK_SIZE (256 * 1024)
 
 enum fault {
@@ -40,19 +40,19 @@ enum fault {
 };
 
 static const char *const fault_names[] = {
-	[CORRUPT] = "corrupt",		     /* flip a bit */
-	[CROSS] = "cross",		     /* forward another connection's bytes */
-	[DOUBLE] = "double",		     /* forward some bytes twice */
-	[DROP] = "drop",		     /* lose a byte */
-	[EARLY_FIN] = "early-fin",	     /* end a stream in its middle */
-	[FIN_AS_RESET] = "fin-as-reset",     /* abort where a stream ended */
-	[LOSE_TAIL] = "lose-tail",	     /* lose what came together with the end of stream */
-	[NO_HALF_CLOSE] = "no-half-close",   /* close both ways when one has ended */
-	[NONE] = "none",		     /* make no mistake */
-	[RESET_AS_FIN] = "reset-as-fin",     /* end the stream where it was aborted */
-	[STALL] = "stall",		     /* stop forwarding */
-	[SWALLOW_FIN] = "swallow-fin",	     /* do not forward the end of stream */
-	[SWAP] = "swap",		     /* exchange two runs of bytes */
+	[CORRUPT] = "corrupt",             /* flip a bit */
+	[CROSS] = "cross",                 /* forward another connection's bytes */
+	[DOUBLE] = "double",               /* forward some bytes twice */
+	[DROP] = "drop",                   /* lose a byte */
+	[EARLY_FIN] = "early-fin",         /* end a stream in its middle */
+	[FIN_AS_RESET] = "fin-as-reset",   /* abort where a stream ended */
+	[LOSE_TAIL] = "lose-tail",         /* lose what came together with the end of stream */
+	[NO_HALF_CLOSE] = "no-half-close", /* close both ways when one has ended */
+	[NONE] = "none",                   /* make no mistake */
+	[RESET_AS_FIN] = "reset-as-fin",   /* end the stream where it was aborted */
+	[STALL] = "stall",                 /* stop forwarding */
+	[SWALLOW_FIN] = "swallow-fin",     /* do not forward the end of stream */
+	[SWAP] = "swap",                   /* exchange two runs of bytes */
 };
 
 #define FAULTS (sizeof(fault_names) / sizeof(fault_names[0]))
@@ -61,8 +61,8 @@ static const char *const fault_names[] = {
 struct way {
 	int from, to;
 	size_t begin, end; /* of what is to be written, in bytes */
-	bool eof;	   /* nothing more is read */
-	bool ended;	   /* `to` has been told */
+	bool eof;          /* nothing more is read */
+	bool ended;        /* `to` has been told */
 	char bytes[2 * CHUNK];
 };
 
@@ -79,7 +79,7 @@ static struct {
 	pthread_mutex_t lock;
 	size_t len;
 	char bytes[CHUNK];
-} loot = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} loot = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static struct address upstream;
 
@@ -153,7 +153,7 @@ static bool spoil(struct link *l, struct way *w)
 
 static void abort_link(struct link *l, bool as_reset)
 {
-	struct linger linger = { .l_onoff = as_reset, .l_linger = 0 };
+	struct linger linger = {.l_onoff = as_reset, .l_linger = 0};
 
 	for (int i = 0; i < 2; i++) {
 		setsockopt(l->fd[i], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
@@ -190,7 +190,8 @@ static bool serve_way(struct link *l, struct way *w)
 			l->done = spoil(l, w);
 	}
 	if (w->begin < w->end) {
-		n = send(w->to, w->bytes + w->begin, w->end - w->begin, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = send(w->to, w->bytes + w->begin, w->end - w->begin,
+			 MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0 && errno != EAGAIN)
 			return abort_link(l, l->fault != RESET_AS_FIN), false;
 		w->begin += n > 0 ? (size_t)n : 0;
@@ -205,7 +206,7 @@ static void wait_ready(struct link *l)
 	for (int i = 0; i < 2; i++) {
 		const struct way *out = &l->ways[i], *in = &l->ways[!i];
 
-		p[i] = (struct pollfd){ .fd = l->fd[i] };
+		p[i] = (struct pollfd){.fd = l->fd[i]};
 		if (out->begin == out->end && !out->eof && !l->stalled)
 			p[i].events |= POLLIN;
 		if (in->begin < in->end && !l->stalled)

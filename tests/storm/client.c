@@ -8,8 +8,8 @@
 
 #include "loop.h"
 
-#define SOURCES		 16 /* addresses 127.0.0.1.. that connections come from */
-#define LATE_PERCENT	 10
+#define SOURCES          16 /* addresses 127.0.0.1.. that connections come from */
+#define LATE_PERCENT     10
 #define SERVERS_A_CLIENT 4
 
 /*
@@ -21,7 +21,7 @@
 static bool comes_late(const struct options *o, uint32_t index)
 {
 	unsigned int kind = plan_kind_of(&o->rules, index);
-	struct rng rng = { index };
+	struct rng rng = {index};
 
 	if (plan_vanishes(kind))
 		return true;
@@ -79,7 +79,7 @@ static bool is_loopback4(const struct address *a)
 /* Connections in TIME_WAIT occupy ports: spread them over many addresses where there are many. */
 static int bind_address(int fd, uint32_t index)
 {
-	struct sockaddr_in source = { .sin_family = AF_INET };
+	struct sockaddr_in source = {.sin_family = AF_INET};
 	int one = 1;
 
 	source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + index % SOURCES);
@@ -116,7 +116,8 @@ static void withdraw(struct storm *s, struct flow *f)
 		atomic_fetch_sub(&s->unclaimed, 1);
 }
 
-/* A silent client failed: any flow of its kind that no server has taken up yet is as good as its. */
+/* A silent client failed: any flow of its kind that no server has taken up yet is as good as its.
+ */
 static struct flow *disown(struct storm *s, enum opener opener)
 {
 	uint32_t index;

@@ -16,8 +16,8 @@ struct loop;
 enum phase {
 	PHASE_CONNECTING, /* client only */
 	PHASE_ANONYMOUS,  /* whose flow this is has yet to be told by the first bytes */
-	PHASE_RUNNING,	  /* following the flow's plan */
-	PHASE_OVER,	  /* to be closed and freed by the loop */
+	PHASE_RUNNING,    /* following the flow's plan */
+	PHASE_OVER,       /* to be closed and freed by the loop */
 };
 
 /* One end of one connection. */
@@ -49,6 +49,7 @@ struct endpoint {
 };
 
 const char *side_name(enum side side);
+const char *stream_name(enum side from);
 
 struct endpoint *endpoint_new(struct loop *loop, int fd, enum side side);
 void endpoint_free(struct endpoint *e);
@@ -70,7 +71,39 @@ void endpoint_fail(struct endpoint *e, const char *fmt, ...) __attribute__((form
 
 void endpoint_abort(struct endpoint *e);
 
-enum id_result { ID_NONE_YET, ID_COMPLETE, ID_EOF, ID_ERROR };
+enum id_result {
+	ID_NONE_YET,
+	ID_COMPLETE,
+	ID_EOF,
+	ID_ERROR
+};
 
 /* Read the first bytes; on ID_ERROR errno says why. */
 enum id_result endpoint_read_id(struct endpoint *e);
+
+/* ---- what the files of the two halves share ---- */
+
+static inline const struct script *endpoint_script(const struct endpoint *e)
+{
+	return &e->plan.script[e->side];
+}
+
+/* How many bytes the other end sends. */
+static inline uint64_t endpoint_incoming(const struct endpoint *e)
+{
+	return e->plan.script[other(e->side)].total;
+}
+
+/* One recv; true when another one may find something. */
+bool endpoint_receive(struct endpoint *e);
+
+/* Work at the present step of the script; true when there may be more to do. */
+bool endpoint_advance(struct endpoint *e);
+
+/* A call failed: either the reset that the plan has the other end send, or a failure. */
+void endpoint_error(struct endpoint *e, const char *call, int error);
+
+void endpoint_reset_arrived(struct endpoint *e);
+
+/* Close in peace. */
+void endpoint_finish(struct endpoint *e);

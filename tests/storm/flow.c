@@ -7,7 +7,7 @@
 #include <time.h>
 
 /* A proxy that is wholly broken is not worth 20,000 lines and 20,000 timeouts. */
-#define FAILURES_SHOWN	  100
+#define FAILURES_SHOWN    100
 #define FAILURES_TOO_MANY 200
 
 static int pool_new(struct pool *p, uint32_t capacity)

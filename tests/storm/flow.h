@@ -47,15 +47,15 @@ struct counters {
 struct storm {
 	const struct options *options;
 	struct flow *flows;
-	struct pool silent;	 /* OPENS_SERVER */
+	struct pool silent;      /* OPENS_SERVER */
 	struct pool half_closed; /* OPENS_EOF */
 	struct counters count;
 	atomic_uint unclaimed; /* connecting flows that the server will know by their first bytes */
-	atomic_uint silent_left; /* silent flows that no client has adopted yet */
-	atomic_ullong next;	 /* position in the order of starting */
-	atomic_uint starters;	      /* client loops that still have flows to start */
+	atomic_uint silent_left;      /* silent flows that no client has adopted yet */
+	atomic_ullong next;           /* position in the order of starting */
+	atomic_uint starters;         /* client loops that still have flows to start */
 	atomic_uint clients, servers; /* open ends */
-	atomic_uint shown;	      /* failures printed */
+	atomic_uint shown;            /* failures printed */
 	atomic_bool over;
 };
 

@@ -11,9 +11,9 @@ struct chunks {
 	uint32_t lo, hi;
 };
 
-static const struct chunks TINY = { 1, 64 };
-static const struct chunks PAGE = { 4096, 4096 };
-static const struct chunks WHOLE = { UINT32_MAX, UINT32_MAX };
+static const struct chunks TINY = {1, 64};
+static const struct chunks PAGE = {4096, 4096};
+static const struct chunks WHOLE = {UINT32_MAX, UINT32_MAX};
 
 static struct step *add(struct builder *b, enum side who, enum op op, uint64_t n)
 {
@@ -27,7 +27,7 @@ static struct step *add(struct builder *b, enum side who, enum op op, uint64_t n
 			abort();
 		}
 	}
-	s->steps[s->count] = (struct step){ .op = op, .n = n };
+	s->steps[s->count] = (struct step){.op = op, .n = n};
 	return &s->steps[s->count++];
 }
 
@@ -88,15 +88,15 @@ static struct chunks any_chunks(struct builder *b)
 {
 	switch (rng_range(&b->rng, 0, 4)) {
 	case 0:
-		return (struct chunks){ 1, 2 * 16 * KIB };
+		return (struct chunks){1, 2 * 16 * KIB};
 	case 1:
-		return (struct chunks){ 1448, 1448 };
+		return (struct chunks){1448, 1448};
 	case 2:
-		return (struct chunks){ 16 * KIB, 16 * KIB };
+		return (struct chunks){16 * KIB, 16 * KIB};
 	case 3:
-		return (struct chunks){ 1000, 100000 };
+		return (struct chunks){1000, 100000};
 	default:
-		return (struct chunks){ 64 * KIB, 64 * KIB };
+		return (struct chunks){64 * KIB, 64 * KIB};
 	}
 }
 
@@ -273,8 +273,8 @@ static void slow_reader(struct builder *b, enum side reader)
 	shut(b, CLIENT);
 	shut(b, SERVER);
 	/*
-	 * A server learns only after accept that this is to be a slow one. Less than the window that
-	 * it has offered already would make TCP drop bytes, and wait for many seconds.
+	 * A server learns only after accept that this is to be a slow one. Less than the window
+	 * that it has offered already would make TCP drop bytes, and wait for many seconds.
 	 */
 	s->rcvbuf = (int)rng_log(&b->rng, (reader == CLIENT ? 16 : 64) * KIB, 256 * KIB);
 	s->recv_lo = 8 * KIB;

@@ -5,15 +5,15 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define EVENTS	      256
-#define CHECK_MS      50 /* between two looks for hung flows */
-#define LONGEST_NAP   20
+#define EVENTS      256
+#define CHECK_MS    50 /* between two looks for hung flows */
+#define LONGEST_NAP 20
 
 int loop_new(struct loop *l, struct storm *s, enum side side, int listener)
 {
-	struct epoll_event ev = { .events = EPOLLIN };
+	struct epoll_event ev = {.events = EPOLLIN};
 
-	*l = (struct loop){ .storm = s, .side = side, .listener = listener, .now_ms = now_ms() };
+	*l = (struct loop){.storm = s, .side = side, .listener = listener, .now_ms = now_ms()};
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
 	l->bytes = malloc(SCRATCH);
 	l->expected = malloc(SCRATCH);
@@ -50,7 +50,7 @@ static int room(struct loop *l)
 
 struct endpoint *loop_add(struct loop *l, int fd)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET };
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET};
 	struct endpoint *e = room(l) ? NULL : endpoint_new(l, fd, l->side);
 
 	ev.data.ptr = e;

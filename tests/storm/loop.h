@@ -12,11 +12,11 @@ struct loop {
 	uint64_t next_check_ms;
 	struct endpoint **ends;
 	unsigned int count, capacity;
-	bool waiting;	  /* look again in a millisecond */
-	bool exhausted;	  /* client side: no more flows to start */
+	bool waiting;     /* look again in a millisecond */
+	bool exhausted;   /* client side: no more flows to start */
 	bool has_pending; /* client side: a flow whose turn has not come */
 	uint32_t pending;
-	bool announced;	  /* client side: pending was, but found no free port */
+	bool announced;                  /* client side: pending was, but found no free port */
 	unsigned char *bytes, *expected; /* SCRATCH each */
 };
 

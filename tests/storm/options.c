@@ -13,7 +13,8 @@ static void usage(FILE *out)
 {
 	fprintf(out,
 		"storm --connect ADDR:PORT --listen ADDR:PORT [OPTION...]\n"
-		"Drive randomized connections through a TCP proxy and check every byte and every close.\n"
+		"Drive randomized connections through a TCP proxy and check every byte and every "
+		"close.\n"
 		"\n"
 		"  --connect ADDR:PORT   the proxy; [::1]:9000 for IPv6\n"
 		"  --listen ADDR:PORT    where storm's own server listens: the proxy's upstream\n"
@@ -27,7 +28,8 @@ static void usage(FILE *out)
 		"  --replay INDEX        this flow of the seed alone\n"
 		"  --threads N           of each side (1)\n"
 		"  --reset-as-eof-ok     for a proxy that forwards a reset as an end of stream\n"
-		"  --verbose             print every failure however many; with --replay, the plan\n"
+		"  --verbose             print every failure however many; with --replay, the "
+		"plan\n"
 		"\n"
 		"Exits 0 when all is well, 1 when a flow went bad, 2 on a bad command line.\n"
 		"Kinds:");
@@ -100,21 +102,21 @@ enum {
 };
 
 static const struct option long_options[] = {
-	{ "connect", required_argument, NULL, OPT_CONNECT },
-	{ "listen", required_argument, NULL, OPT_LISTEN },
-	{ "connections", required_argument, NULL, OPT_CONNECTIONS },
-	{ "concurrency", required_argument, NULL, OPT_CONCURRENCY },
-	{ "seed", required_argument, NULL, OPT_SEED },
-	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
-	{ "scale", required_argument, NULL, OPT_SCALE },
-	{ "only", required_argument, NULL, OPT_ONLY },
-	{ "except", required_argument, NULL, OPT_EXCEPT },
-	{ "replay", required_argument, NULL, OPT_REPLAY },
-	{ "threads", required_argument, NULL, OPT_THREADS },
-	{ "reset-as-eof-ok", no_argument, NULL, OPT_RESET_AS_EOF_OK },
-	{ "verbose", no_argument, NULL, OPT_VERBOSE },
-	{ "help", no_argument, NULL, OPT_HELP },
-	{ NULL, 0, NULL, 0 },
+	{"connect", required_argument, NULL, OPT_CONNECT},
+	{"listen", required_argument, NULL, OPT_LISTEN},
+	{"connections", required_argument, NULL, OPT_CONNECTIONS},
+	{"concurrency", required_argument, NULL, OPT_CONCURRENCY},
+	{"seed", required_argument, NULL, OPT_SEED},
+	{"timeout", required_argument, NULL, OPT_TIMEOUT},
+	{"scale", required_argument, NULL, OPT_SCALE},
+	{"only", required_argument, NULL, OPT_ONLY},
+	{"except", required_argument, NULL, OPT_EXCEPT},
+	{"replay", required_argument, NULL, OPT_REPLAY},
+	{"threads", required_argument, NULL, OPT_THREADS},
+	{"reset-as-eof-ok", no_argument, NULL, OPT_RESET_AS_EOF_OK},
+	{"verbose", no_argument, NULL, OPT_VERBOSE},
+	{"help", no_argument, NULL, OPT_HELP},
+	{NULL, 0, NULL, 0},
 };
 
 static void option(struct options *o, int opt, const char *name, const char *arg)
@@ -174,7 +176,7 @@ void options_parse(struct options *o, int argc, char **argv)
 	int opt, which = 0;
 
 	*o = (struct options){
-		.rules = { .seed = random_seed(), .scale = 1, .only = -1 },
+		.rules = {.seed = random_seed(), .scale = 1, .only = -1},
 		.connections = 1000,
 		.concurrency = 64,
 		.threads = 1,

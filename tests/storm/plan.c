@@ -39,7 +39,7 @@ bool plan_vanishes(unsigned int kind)
 
 static struct rng flow_rng(const struct plan_rules *rules, uint32_t index, uint64_t purpose)
 {
-	return (struct rng){ mix64(rules->seed ^ mix64(index * 4ULL + purpose)) };
+	return (struct rng){mix64(rules->seed ^ mix64(index * 4ULL + purpose))};
 }
 
 static unsigned int weight(const struct plan_rules *rules, unsigned int kind)
@@ -67,7 +67,10 @@ static void reading_habits(struct builder *b, struct script *s, uint64_t incomin
 	static const struct {
 		uint32_t lo, hi;
 	} habits[] = {
-		{ 256 * 1024, 256 * 1024 }, { 16 * 1024, 16 * 1024 }, { 1, 64 * 1024 }, { 1, 200 },
+		{256 * 1024, 256 * 1024},
+		{16 * 1024, 16 * 1024},
+		{1, 64 * 1024},
+		{1, 200},
 	};
 	uint32_t pick = rng_range(&b->rng, 0, 3);
 
@@ -131,8 +134,8 @@ void plan_print(const struct plan *p)
 	for (enum side who = CLIENT; who <= SERVER; who++) {
 		const struct script *s = &p->script[who];
 
-		printf("%s: reads %" PRIu32 "..%" PRIu32 " bytes", who == CLIENT ? "client" : "server",
-		       s->recv_lo, s->recv_hi);
+		printf("%s: reads %" PRIu32 "..%" PRIu32 " bytes",
+		       who == CLIENT ? "client" : "server", s->recv_lo, s->recv_hi);
 		if (s->recv_pause)
 			printf(", up to %" PRIu32 " ms apart", s->recv_pause);
 		if (s->rcvbuf)

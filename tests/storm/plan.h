@@ -41,8 +41,8 @@ struct script {
 	uint64_t total; /* bytes sent when the script is over */
 
 	uint32_t recv_lo, recv_hi; /* bytes asked for by one recv */
-	uint32_t recv_pause;	   /* most milliseconds between two recv */
-	int rcvbuf;		   /* SO_RCVBUF, or 0 */
+	uint32_t recv_pause;       /* most milliseconds between two recv */
+	int rcvbuf;                /* SO_RCVBUF, or 0 */
 	bool nodelay;
 	bool pieces; /* writev of odd pieces instead of send */
 };
@@ -58,7 +58,7 @@ struct plan {
 struct plan_rules {
 	uint64_t seed;
 	double scale;
-	int only;	 /* a kind, or -1 for all */
+	int only;        /* a kind, or -1 for all */
 	uint64_t except; /* a bit for each kind that is left out */
 };
 

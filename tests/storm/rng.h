@@ -3,8 +3,8 @@
 #include <stdint.h>
 
 /* splitmix64: a counter stepped by GOLDEN, then scrambled by a bijection. */
-#define GOLDEN		0x9e3779b97f4a7c15ULL
-#define GOLDEN_INVERSE	0xf1de83e19937733dULL
+#define GOLDEN         0x9e3779b97f4a7c15ULL
+#define GOLDEN_INVERSE 0xf1de83e19937733dULL
 
 static inline uint64_t mix64(uint64_t x)
 {

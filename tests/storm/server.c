@@ -93,23 +93,23 @@ static bool eof_first(struct endpoint *e)
 
 static bool greet(struct endpoint *e)
 {
-	struct storm *s = e->loop->storm;
 	uint32_t index;
 
-	/* With no first bytes under way, a connection without any is a silent client's. */
-	if (!atomic_load(&s->unclaimed) && !e->id_have && pool_take(&s->silent, &index))
-		return begin(e, storm_flow(s, index), 0);
-	e->loop->waiting = true;
-	return false;
+	return pool_take(&e->loop->storm->silent, &index) &&
+	       begin(e, storm_flow(e->loop->storm, index), 0);
 }
 
 bool server_identify(struct endpoint *e)
 {
 	struct storm *s = e->loop->storm;
+	/* With no first bytes under way, a connection without any is a silent client's. */
+	bool may_greet = !atomic_load(&s->unclaimed) && !e->id_have && !pool_empty(&s->silent);
 
+	e->readable |= may_greet; /* they may have arrived without epoll having told yet */
 	switch (endpoint_read_id(e)) {
 	case ID_NONE_YET:
-		return greet(e);
+		e->loop->waiting = true;
+		return may_greet && !e->id_have && greet(e);
 	case ID_COMPLETE:
 		return recognize(e);
 	case ID_EOF:

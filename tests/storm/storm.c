@@ -15,7 +15,7 @@
 
 #include "loop.h"
 
-#define POLL_US	  2000
+#define POLL_US   2000
 #define LINGER_MS 100 /* for connections that the proxy makes after their client is gone */
 
 struct fleet {
@@ -66,7 +66,8 @@ static void await_end(struct storm *s)
 
 	while (now_ms() - quiet_since < LINGER_MS) {
 		usleep(POLL_US);
-		if (atomic_load(&s->starters) || atomic_load(&s->clients) || atomic_load(&s->servers))
+		if (atomic_load(&s->starters) || atomic_load(&s->clients) ||
+		    atomic_load(&s->servers))
 			quiet_since = now_ms();
 	}
 	atomic_store(&s->over, true);
@@ -87,7 +88,10 @@ static void judge_unfinished(struct storm *s)
 	}
 }
 
-/* How many connections ended at the server before it could know what they were. */
+/*
+ * How many connections ended at the server before it could know what they were. A failed flow's
+ * connection may do so too: then nothing can be said.
+ */
 static void judge_anonymous(struct storm *s)
 {
 	unsigned long empty = 0, vanished = 0;
@@ -96,6 +100,8 @@ static void judge_anonymous(struct storm *s)
 	for (uint32_t i = 0; i < o->connections; i++) {
 		unsigned int kind = plan_kind_of(&o->rules, s->flows[i].index);
 
+		if (s->flows[i].failed)
+			return;
 		if (s->flows[i].claim == CLAIM_IDLE)
 			continue;
 		empty += plan_opener(kind) == OPENS_NOTHING;
@@ -104,11 +110,15 @@ static void judge_anonymous(struct storm *s)
 	if (o->reset_as_eof_ok)
 		empty = vanished;
 	if (s->count.anonymous_eofs > empty)
-		stray_fail(s, "server", "%lu connections came empty, %lu are so by plan: the others"
-			   " must have been reset", (unsigned long)s->count.anonymous_eofs, empty);
+		stray_fail(s, "server",
+			   "%lu connections came empty, %lu are so by plan: the others"
+			   " must have been reset",
+			   (unsigned long)s->count.anonymous_eofs, empty);
 	if (s->count.anonymous_errors > vanished)
-		stray_fail(s, "server", "%lu connections were reset before their first bytes, at"
-			   " most %lu may be", (unsigned long)s->count.anonymous_errors, vanished);
+		stray_fail(s, "server",
+			   "%lu connections were reset before their first bytes, at"
+			   " most %lu may be",
+			   (unsigned long)s->count.anonymous_errors, vanished);
 }
 
 struct tally {
@@ -145,7 +155,7 @@ static void print_tally(const char *name, const struct tally *t)
 static int report(struct storm *s, double seconds)
 {
 	const struct options *o = s->options;
-	struct tally all = { 0 };
+	struct tally all = {0};
 	struct tally *kinds = calloc(plan_kinds(), sizeof(*kinds));
 
 	if (!kinds)
@@ -161,13 +171,14 @@ static int report(struct storm *s, double seconds)
 	print_tally("all", &all);
 	free(kinds);
 	printf("%.1f s; hung %lu, reset %lu, refused %lu; resets seen %lu, as end of stream %lu;"
-	       " ended unknown %lu by end of stream, %lu by reset; not run %lu\n", seconds,
-	       (unsigned long)s->count.hung, (unsigned long)s->count.reset,
+	       " ended unknown %lu by end of stream, %lu by reset; not run %lu\n",
+	       seconds, (unsigned long)s->count.hung, (unsigned long)s->count.reset,
 	       (unsigned long)s->count.refused, (unsigned long)s->count.resets_seen,
 	       (unsigned long)s->count.resets_as_eof, (unsigned long)s->count.anonymous_eofs,
 	       (unsigned long)s->count.anonymous_errors, all.not_run);
 	if (all.failed)
-		printf("To replay a flow: the same command with --seed %" PRIu64 " --replay INDEX\n",
+		printf("To replay a flow: the same command with --seed %" PRIu64
+		       " --replay INDEX\n",
 		       o->rules.seed);
 	printf("%lu passed, %lu failed\n", all.passed, all.failed + s->count.stray);
 	return all.failed || all.not_run || s->count.stray ? EXIT_FAILURE : EXIT_SUCCESS;
@@ -186,7 +197,7 @@ static void print_plan(const struct options *o)
 int main(int argc, char **argv)
 {
 	static struct storm storm;
-	struct fleet fleet = { 0 };
+	struct fleet fleet = {0};
 	struct options options;
 	uint64_t began;
 	int listener, error, status;

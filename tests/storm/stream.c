@@ -4,9 +4,9 @@
 
 #include "rng.h"
 
-#define ID_MAGIC	0x6d726f74u /* "torm" */
-#define WORD		sizeof(uint64_t)
-#define MAX_WORDS	(1ULL << 32) /* no flow sends more than 32 GiB */
+#define ID_MAGIC  0x6d726f74u /* "torm" */
+#define WORD      sizeof(uint64_t)
+#define MAX_WORDS (1ULL << 32) /* no flow sends more than 32 GiB */
 
 static uint64_t stream_key(uint64_t seed, uint32_t index, enum side from)
 {
@@ -85,7 +85,7 @@ static bool locate_word(uint64_t seed, uint32_t first, uint32_t count, uint64_t 
 	for (uint32_t i = first; i - first < count; i++) {
 		for (enum side from = CLIENT; from <= SERVER; from++) {
 			if (is_from(seed, i, from, counter, &number)) {
-				*out = (struct origin){ i, from, number * WORD };
+				*out = (struct origin){i, false, from, number * WORD};
 				return true;
 			}
 		}
@@ -96,6 +96,12 @@ static bool locate_word(uint64_t seed, uint32_t first, uint32_t count, uint64_t 
 bool stream_locate(uint64_t seed, uint32_t first, uint32_t count, uint32_t own,
 		   const unsigned char *buf, size_t len, struct origin *out)
 {
+	int64_t named = len >= ID_LEN ? stream_parse_id(seed, buf) : -1;
+
+	if (named >= 0) {
+		*out = (struct origin){.index = (uint32_t)named, .is_id = true};
+		return true;
+	}
 	/* The words' alignment in buf is unknown: one of eight starts hits it. */
 	for (int pass = 0; pass < 2; pass++) {
 		for (size_t i = 0; i < WORD && i + WORD <= len; i++) {

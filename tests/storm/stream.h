@@ -4,7 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum side { CLIENT, SERVER };
+enum side {
+	CLIENT,
+	SERVER
+};
 
 static inline enum side other(enum side side)
 {
@@ -30,9 +33,10 @@ void stream_fill(const struct stream *s, uint64_t offset, void *buf, size_t len)
 /* The index that an id names, or -1 when it is no id of this seed. */
 int64_t stream_parse_id(uint64_t seed, const unsigned char id[ID_LEN]);
 
-/* Where eight bytes were taken from. */
+/* Where some bytes were taken from. */
 struct origin {
 	uint32_t index;
+	bool is_id; /* then the rest does not matter */
 	enum side from;
 	uint64_t offset;
 };
