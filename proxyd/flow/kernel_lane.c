@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "flow/socket_key.h"
 #include "flow/traffic.h"
 #include "log.h"
 #include "sidelane.skel.h"
@@ -328,37 +329,6 @@ static struct sl_published *published_of(const struct splice_pair *pair,
 	return &pair->splicer->lane->published[slot_of(pair, direction)];
 }
 
-static void key_address(const struct sockaddr_storage *from, __be32 ip[4], __be16 *port)
-{
-	if (from->ss_family == AF_INET) {
-		const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)from;
-
-		sl_map_ipv4(ip, ipv4->sin_addr.s_addr);
-		*port = ipv4->sin_port;
-	} else {
-		const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)from;
-
-		memcpy(ip, &ipv6->sin6_addr, sizeof(ipv6->sin6_addr));
-		*port = ipv6->sin6_port;
-	}
-}
-
-static int key_of(int fd, struct sl_key *key)
-{
-	struct sockaddr_storage local = {0}, remote = {0};
-	socklen_t local_size = sizeof(local), remote_size = sizeof(remote);
-	socklen_t cookie_size = sizeof(key->cookie);
-
-	memset(key, 0, sizeof(*key));
-	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &key->cookie, &cookie_size) ||
-	    getsockname(fd, (struct sockaddr *)&local, &local_size) ||
-	    getpeername(fd, (struct sockaddr *)&remote, &remote_size))
-		return -errno;
-	key_address(&local, key->local_ip, &key->local_port);
-	key_address(&remote, key->remote_ip, &key->remote_port);
-	return 0;
-}
-
 /*
  * The ledger first: a socket must never meet the verdict program without one. Where sock_ops has
  * enrolled the socket, the ledger is there already.
@@ -447,7 +417,7 @@ static int pair_sockets(struct splice_pair *pair, const int fds[2])
 	int err;
 
 	for (int side = 0; side < 2; side++) {
-		err = key_of(fds[side], &keys[side]);
+		err = socket_key(fds[side], &keys[side]);
 		if (!err)
 			err = size_send_buffer(fds[side], lane->options.window);
 		if (err)
