@@ -4,6 +4,8 @@ peer.py echo PORT               server: returns what it gets, and the end of the
 peer.py full PORT               server: never accepts; its queue is full, so SYNs are dropped
 peer.py send PORT SECONDS       client of an echo server: exchanges random bytes, then half-closes
 peer.py hold PORT               client of an echo server: one exchange, then waits until it is cut off
+peer.py half-close PORT         client of an echo server: says all and shuts down at once, then reads
+peer.py reset PORT              client: connects, leaves with a RST
 peer.py closed PORT [BYTES]     client: how long until the connection is closed on it
 
 Each says on standard output where it is; lines are flushed. Ports are those of 127.0.0.1.
@@ -11,6 +13,7 @@ Each says on standard output where it is; lines are flushed. Ports are those of 
 import hashlib
 import os
 import socket
+import struct
 import sys
 import threading
 import time
@@ -114,8 +117,30 @@ def wait_for_close(client):
     say(how, round((time.monotonic() - start) * 1000))
 
 
-def closed(port, count="0"):
+def half_close(port):
+    client, data = connect(port), os.urandom(100000)
+    client.sendall(data)
+    client.shutdown(socket.SHUT_WR)
+    received = hashlib.sha256()
+    receive(client, received)
+    if received.digest() != hashlib.sha256(data).digest():
+        sys.exit("failed: not what was sent came back")
+    say("verified", len(data))
+
+
+def reset(port):
     client = connect(port)
+    time.sleep(0.3)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def closed(port, count="0"):
+    try:
+        client = connect(port)
+    except ConnectionResetError:
+        say("reset", 0)
+        return
     try:
         client.sendall(b"x" * int(count))
     except OSError:
@@ -124,5 +149,8 @@ def closed(port, count="0"):
 
 
 if __name__ == "__main__":
-    command = {"echo": echo, "full": full, "send": send, "hold": hold, "closed": closed}[sys.argv[1]]
-    command(int(sys.argv[2]), *sys.argv[3:])
+    commands = {
+        "echo": echo, "full": full, "send": send, "hold": hold, "half-close": half_close,
+        "reset": reset, "closed": closed,
+    }
+    commands[sys.argv[1]](int(sys.argv[2]), *sys.argv[3:])

@@ -2,17 +2,22 @@
 # What cannot be understood: exit status 2, and one line that names the culprit and what to do.
 . "$(dirname "$0")/../lib.sh"
 
-# The line must contain all words of the first column (fixed strings, separated by " / ").
-refused() {
+FAULTS=0
+refused() { # "WORD / WORD...", all of which the line must contain; ARGS...
+	(check_refused "$@") || FAULTS=$((FAULTS + 1))
+}
+
+check_refused() {
 	local words=$1 status=0 word
 	shift
-	timeout 10 "$PROXYD" "$@" >"$TMP/out" 2>"$TMP/error.log" || status=$?
+	trap - EXIT # of this subshell
+	timeout 10 "$PROXYD" "$@" >"$TMP/out" 2>"$TMP/error" || status=$?
 	assert_equal 2 "$status" "exit status of: proxyd $*"
-	assert_equal 1 "$(wc -l <"$TMP/error.log")" "lines on standard error of: proxyd $*"
 	[[ ! -s $TMP/out ]] || fail "output on standard output of: proxyd $*"
 	while read -r word; do
-		grep -qF -e "$word" "$TMP/error.log" || fail "not a word of '$word' about: proxyd $*"
+		grep -qF -e "$word" "$TMP/error" || fail "not a word of '$word' about: proxyd $*: $(cat "$TMP/error")"
 	done <<<"${words// \/ /$'\n'}"
+	assert_equal 1 "$(wc -l <"$TMP/error")" "lines on standard error of: proxyd $*"
 }
 
 LISTEN=(--listen 127.0.0.1:1)
@@ -57,8 +62,8 @@ for option in --listen --upstream; do
 done
 
 # Something is missing or too much.
-refused "--help" # no subcommand
-refused "frobnicate / --help" frobnicate
+refused "proxyd help" # no subcommand
+refused "frobnicate / proxyd help" frobnicate
 refused "--listen" run
 refused "--listen / missing" run "${UPSTREAM[@]}"
 refused "--upstream / missing" run "${LISTEN[@]}"
@@ -89,7 +94,9 @@ refused "--control" run "${BOTH[@]}" --control ''
 # Help is no error.
 for command in "" run status doctor; do
 	# shellcheck disable=SC2086 # no word for the empty one
-	"$PROXYD" $command --help >"$TMP/out" 2>"$TMP/error.log" || fail "proxyd $command --help exits with $?"
+	"$PROXYD" $command --help >"$TMP/out" 2>"$TMP/error" || fail "proxyd $command --help exits with $?"
 	grep -q '^usage: proxyd' "$TMP/out" || fail "proxyd $command --help does not say its usage"
-	[[ ! -s $TMP/error.log ]] || fail "proxyd $command --help writes to standard error"
+	[[ ! -s $TMP/error ]] || fail "proxyd $command --help writes to standard error"
 done
+
+((FAULTS == 0)) || fail "$FAULTS faults, see above"

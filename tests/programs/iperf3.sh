@@ -7,7 +7,7 @@ need iperf3
 free_port BACKEND
 free_port FRONT
 SIZE=400M
-((QUICK == 0)) || SIZE=50M
+((QUICK == 0)) || SIZE=200M
 
 bulk() { # LEAST ADDRESS OPTIONS...
 	local least=$1 address=$2 result="$TMP/iperf3.json" sent received
@@ -18,8 +18,9 @@ bulk() { # LEAST ADDRESS OPTIONS...
 	received=$(jq -er .end.sum_received.bytes "$result")
 	say "$address $*: $(jq -er '.end.sum_received.bits_per_second / 1e9 * 100 | floor / 100' "$result") Gbit/s"
 	assert_number "$sent" -ge "$(numfmt --from=iec "$least")" "bytes sent"
-	# The receiver counts until the sender's control connection says that it is done.
-	assert_number $((received * 10)) -ge $((sent * 9)) "bytes received"
+	# The receiver counts until the control connection says that the sender is done: not what is
+	# still in the buffers.
+	assert_number "$received" -ge $((sent / 2)) "bytes received"
 	TOTAL=$((TOTAL + received))
 }
 
