@@ -2,7 +2,8 @@
 # What the shell tests share. A test sources this file first; it then has a temporary directory in
 # $TMP, and whatever it started with `spawn` or `start_proxyd` is gone when it ends, however it ends.
 #
-#   PROXYD       the binary under test (default build/release/proxyd)
+#   BUILD        where the test programs were built (default build/release)
+#   PROXYD       the binary under test (default $BUILD/proxyd)
 #   QUICK=1      less traffic, for slow builds
 #   REQUIRE_BPF  1 turns a skip into a failure
 #   KEEP_TMP=1   leaves $TMP behind
@@ -10,7 +11,8 @@ set -euo pipefail
 export LC_ALL=C
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-PROXYD=${PROXYD:-$ROOT/build/release/proxyd}
+BUILD=${BUILD:-$ROOT/build/release}
+PROXYD=${PROXYD:-$BUILD/proxyd}
 QUICK=${QUICK:-0}
 TEST=$(basename "$0" .sh)
 TMP=$(mktemp -d "${TMPDIR:-/tmp}/sidelane-$TEST-XXXXXX")

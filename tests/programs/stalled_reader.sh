@@ -5,8 +5,8 @@
 #   stalled_reader.sh kernel|relay|auto
 #   stalled_reader.sh unbounded     shows that the test can fail: a proxy without back-pressure
 . "$(dirname "$0")/../lib.sh"
-TOOLS=${TOOLS:-$ROOT/build/release/tests/programs}
-[[ -x $TOOLS/stall ]] || fail "$TOOLS/stall is not there: build it first"
+PROGRAM=$BUILD/tests/programs/stall
+[[ -x $PROGRAM ]] || fail "$PROGRAM is not there: build it first"
 [[ ${1-} == unbounded ]] || take_lane "$@"
 
 MIB=$((1 << 20))
@@ -48,7 +48,7 @@ buffers() { # rb|tb FILTER
 }
 
 start_stall() { # OPTIONS...
-	coproc STALL { exec "$TOOLS/stall" --front "127.0.0.1:$FRONT" --back "$BACK" "$@" 2>"$TMP/stall.log"; }
+	coproc STALL { exec "$PROGRAM" --front "127.0.0.1:$FRONT" --back "$BACK" "$@" 2>"$TMP/stall.log"; }
 	# bash forgets a coprocess's variables when it ends.
 	STALL_IN=${STALL[1]} STALL_OUT=${STALL[0]} STALL_CHILD=$!
 	SPAWNED+=("$STALL_CHILD stall")
