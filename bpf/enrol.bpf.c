@@ -36,19 +36,19 @@ static __noinline void ipv6_addresses(struct bpf_sock_ops *ops, struct sl_key *k
 static int enrol_socket(struct bpf_sock_ops *ops)
 {
 	struct sl_ledger ledger = {};
-	struct sl_key key = {};
+	struct sl_key *key = &ledger.key;
 
-	key.cookie = bpf_get_socket_cookie(ops);
+	key->cookie = bpf_get_socket_cookie(ops);
 	if (ops->family == AF_INET)
-		ipv4_addresses(ops, &key);
+		ipv4_addresses(ops, key);
 	else
-		ipv6_addresses(ops, &key);
-	key.local_port = sl_port_of_sock_ops_local(ops->local_port);
-	key.remote_port = sl_port_of_sock_ops_remote(ops->remote_port);
-	if (bpf_map_update_elem(&ledgers, &key.cookie, &ledger, BPF_NOEXIST))
+		ipv6_addresses(ops, key);
+	key->local_port = sl_port_of_sock_ops_local(ops->local_port);
+	key->remote_port = sl_port_of_sock_ops_remote(ops->remote_port);
+	if (bpf_map_update_elem(&ledgers, &key->cookie, &ledger, BPF_NOEXIST))
 		return -1;
-	if (bpf_sock_hash_update(ops, &sockets, &key, BPF_NOEXIST)) {
-		bpf_map_delete_elem(&ledgers, &key.cookie);
+	if (bpf_sock_hash_update(ops, &sockets, key, BPF_NOEXIST)) {
+		bpf_map_delete_elem(&ledgers, &key->cookie);
 		return -1;
 	}
 	return 0;

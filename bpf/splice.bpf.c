@@ -99,6 +99,16 @@ static int look_at_destination(struct sl_ledger *ledger, struct sl_peer *peer)
 	return err;
 }
 
+/* Tell proxyd when the lane does not pay for what the direction carries. */
+static void watch(struct sl_ledger *ledger, const struct sl_peer *peer, __u64 cookie)
+{
+	struct sl_ledger *opposite = bpf_map_lookup_elem(&ledgers, &peer->destination.cookie);
+	__u32 skbs = opposite ? (__u32)opposite->skbs : 0;
+
+	if (sl_pattern_sample(&ledger->pattern, ledger->redirected, skbs, bpf_ktime_get_ns()))
+		wake_proxyd(peer, cookie, SL_EVENT_SMALL_WRITES);
+}
+
 static enum sl_verdict decide(struct sl_ledger *ledger, struct sl_peer *peer,
 			      const struct sl_published *half, __u32 truesize)
 {
@@ -152,6 +162,8 @@ int verdict(struct __sk_buff *skb)
 			sl_ledger_redirect(ledger, half->window, skb->len, truesize);
 			if (sums)
 				sums->bytes[peer->direction & 1] += skb->len;
+			if (half->watched && !(ledger->skbs % SL_SAMPLE))
+				watch(ledger, peer, cookie);
 			return SK_PASS;
 		}
 		if (sums)

@@ -108,6 +108,7 @@ static int load_kernel_lane(struct proxy *proxy)
 		.workers = (uint32_t)settings->workers,
 		.flows_max = flows_max(),
 		.window = (uint32_t)settings->window,
+		.watch = settings->lane == LANE_AUTO,
 		.cgroup = proxy->cgroup,
 		.hook = settings->stream_parser ? SKB_HOOK_PARSER : SKB_HOOK_VERDICT,
 	};

@@ -14,6 +14,8 @@
  */
 
 #include "sidelane/budget.h"
+#include "sidelane/key.h"
+#include "sidelane/pattern.h"
 
 enum sl_lane {
 	SL_LANE_RELAY = 0,
@@ -25,15 +27,8 @@ enum sl_direction_index {
 	SL_DOWN = 1, /* server to client */
 };
 
-/* What the traffic of one direction looks like; see sl_watch(). */
-struct sl_pattern {
-	__u64 since_ns;       /* CLOCK_MONOTONIC at the sample's start */
-	__u64 since_bytes;    /* `redirected` then */
-	__u32 since_opposite; /* low 32 bits of the other direction's `skbs` then */
-	__u32 small_writes;   /* samples in a row that were a stream of small writes */
-};
-
 struct sl_ledger {
+	struct sl_key key; /* of the source; the socket is in `sockets` under it */
 	__u64 redirected; /* bytes that entered the kernel lane */
 	__u64 passed;     /* bytes left to proxyd, since the socket was enrolled */
 	__u64 skbs;       /* skbs redirected */
@@ -49,6 +44,8 @@ struct sl_published {
 	__u64 relayed; /* of the passed bytes, those that the destination has taken */
 	__u32 lane;    /* enum sl_lane: where proxyd wants the direction */
 	__u32 window;  /* kernel memory that the direction may hold, bytes */
+	__u32 watched; /* whether proxyd wants to know of a stream of small writes */
+	__u32 unused;
 };
 
 enum sl_verdict {

@@ -27,6 +27,14 @@
  */
 #define RESET_DELIVERY_MS 3000
 
+/* Whether the flow's bytes cross in the kernel from the first one on. */
+static bool for_kernel_lane(const struct flow *flow)
+{
+	const struct proxy_shared *proxy = flow->worker->proxy;
+
+	return proxy->settings->lane == LANE_KERNEL && proxy->kernel_lane;
+}
+
 bool flow_enrolled(const struct flow *flow)
 {
 	return flow->pair || flow->worker->proxy->sock_ops;
@@ -164,7 +172,6 @@ static void set_lane(struct flow *flow, int d, enum sl_lane lane)
 	direction->drained = false;
 	splice_set_lane(flow->pair, (enum sl_direction_index)d, lane);
 	stats_add(&flow->worker->stats.lane_moves, 1);
-	update_interest(flow);
 }
 
 /*
@@ -174,13 +181,14 @@ static void set_lane(struct flow *flow, int d, enum sl_lane lane)
 static bool may_send(struct flow *flow, int d)
 {
 	struct direction *direction = &flow->directions[d];
-	int drained;
+	struct sl_ledger ledger;
 
 	if (!flow->paired || direction->drained)
 		return true;
-	drained = splice_drained(flow->pair, (enum sl_direction_index)d, flow->fds[!d],
-				 direction->sent);
-	direction->drained = drained > 0;
+	direction->drained =
+		!splice_ledger(flow->pair, (enum sl_direction_index)d, &ledger) &&
+		splice_drained(&ledger, (enum sl_direction_index)d, flow->fds[!d],
+			       direction->sent) > 0;
 	return direction->drained;
 }
 
@@ -240,12 +248,13 @@ static void finish(struct flow *flow, int d)
 static bool ended(struct flow *flow, int d)
 {
 	const struct direction *direction = &flow->directions[d];
+	struct sl_ledger ledger;
 
 	if (!flow->paired)
 		return true;
-	if (splice_complete(flow->pair, (enum sl_direction_index)d, flow->fds[d], direction->read) >
-		    0 &&
-	    may_send(flow, d))
+	if (!splice_ledger(flow->pair, (enum sl_direction_index)d, &ledger) &&
+	    splice_complete(&ledger, flow->fds[d], direction->read) > 0 &&
+	    splice_drained(&ledger, (enum sl_direction_index)d, flow->fds[!d], direction->sent) > 0)
 		return true;
 	worker_poll_soon(flow);
 	return false;
@@ -256,13 +265,11 @@ static bool ended(struct flow *flow, int d)
 /* The flow as `auto` sees it after a read: does another lane suit it better? */
 static void consider(struct flow *flow, int d, uint32_t bytes)
 {
-	enum traffic_kind kind = traffic_saw(&flow->traffic, d, bytes);
-
-	if (flow->worker->proxy->settings->lane != LANE_AUTO || !flow->worker->splicer ||
-	    kind == TRAFFIC_UNKNOWN || flow->directions[d].lane == SL_LANE_KERNEL ||
-	    !traffic_may_move(&flow->traffic, worker_now_ms()))
-		return;
-	flow->wants_kernel = kind == TRAFFIC_DIALOGUE || splice_large_writes(flow->fds[d]);
+	flow->wants_kernel |= traffic_saw(&flow->traffic, d, bytes) &&
+			      flow->directions[d].lane == SL_LANE_RELAY &&
+			      flow->worker->proxy->settings->lane == LANE_AUTO &&
+			      flow->worker->splicer &&
+			      traffic_may_advance(&flow->traffic, worker_now_ms());
 }
 
 /* Give what is held. Returns 0 when nothing is left, else -errno with the way on arranged. */
@@ -380,12 +387,14 @@ static void enter_kernel_lane(struct flow *flow)
 		return;
 	flow->wants_kernel = false;
 	if (err) {
-		traffic_left_kernel(&flow->traffic, worker_now_ms());
+		traffic_retreat(&flow->traffic, worker_now_ms());
+		update_interest(flow);
 		return;
 	}
 	for (int d = SL_UP; d <= SL_DOWN; d++)
 		if (flow->directions[d].state == DIRECTION_OPEN)
 			set_lane(flow, d, SL_LANE_KERNEL);
+	update_interest(flow);
 	pump(flow, SL_UP);
 	pump(flow, SL_DOWN);
 }
@@ -410,13 +419,28 @@ static void turn(struct flow *flow, bool up, bool down)
 
 /* --- Connecting -------------------------------------------------------------------------- */
 
+/*
+ * What a socket is watched for while the upstream connects. A flow that goes to the kernel lane
+ * from its first byte need not hear of it.
+ */
+static int watch_connecting(struct flow *flow, enum side side)
+{
+	uint32_t events = EPOLLRDHUP;
+
+	if (side == UPSTREAM || !for_kernel_lane(flow))
+		events |= EPOLLOUT;
+	if (!for_kernel_lane(flow))
+		events |= EPOLLIN;
+	return worker_watch(flow->worker, flow, side, events);
+}
+
 static void opened(struct flow *flow)
 {
 	const struct proxy_shared *proxy = flow->worker->proxy;
 
 	flow->state = FLOW_OPEN;
 	touch(flow);
-	flow->wants_kernel = proxy->settings->lane == LANE_KERNEL && proxy->kernel_lane;
+	flow->wants_kernel = for_kernel_lane(flow);
 	if (proxy->settings->switch_lanes && proxy->kernel_lane)
 		worker_poll_soon(flow);
 	turn(flow, !flow->wants_kernel, !flow->wants_kernel);
@@ -465,7 +489,7 @@ static int connect_endpoint(struct flow *flow)
 		return -errno;
 	worker_set_deadline(flow, &flow->worker->connecting, worker_now_ms(),
 			    settings->connect_timeout);
-	return worker_watch(flow->worker, flow, UPSTREAM, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+	return watch_connecting(flow, UPSTREAM);
 }
 
 /* The connect to flow->endpoint failed: try the next one until all were tried. */
@@ -508,7 +532,7 @@ void flow_start(struct worker *worker, int fd)
 	worker_set_deadline(flow, &worker->connecting, 0, 0);
 	err = -connect_endpoint(flow);
 	if (!err)
-		err = -worker_watch(worker, flow, DOWNSTREAM, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+		err = -watch_connecting(flow, DOWNSTREAM);
 	if (err)
 		connect_failed(flow, err);
 }
@@ -524,7 +548,8 @@ static void connecting(struct flow *flow, enum side side, uint32_t events)
 			flow_abort(flow);
 		return;
 	}
-	if (getsockopt(flow->fds[UPSTREAM], SOL_SOCKET, SO_ERROR, &err, &size))
+	if ((events & (EPOLLERR | EPOLLHUP)) &&
+	    getsockopt(flow->fds[UPSTREAM], SOL_SOCKET, SO_ERROR, &err, &size))
 		err = errno;
 	if (err)
 		connect_failed(flow, err);
@@ -562,8 +587,9 @@ void flow_event(struct flow *flow, const struct sl_event *event)
 	if (event->kind == SL_EVENT_SMALL_WRITES &&
 	    flow->worker->proxy->settings->lane == LANE_AUTO) {
 		stats_add(&flow->worker->stats.fallbacks[FALLBACK_SMALL_WRITES], 1);
-		traffic_left_kernel(&flow->traffic, worker_now_ms());
+		traffic_retreat(&flow->traffic, worker_now_ms());
 		set_lane(flow, d, SL_LANE_RELAY);
+		update_interest(flow);
 	}
 	turn(flow, d == SL_UP, d == SL_DOWN);
 }
@@ -576,6 +602,7 @@ static void switch_at_random(struct flow *flow)
 	for (int d = SL_UP; d <= SL_DOWN; d++)
 		if (flow->directions[d].state == DIRECTION_OPEN)
 			set_lane(flow, d, (enum sl_lane)(worker_random(flow->worker) & 1));
+	update_interest(flow);
 }
 
 void flow_poll(struct flow *flow)

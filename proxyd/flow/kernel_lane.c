@@ -7,6 +7,7 @@
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,7 +16,6 @@
 #include <unistd.h>
 
 #include "flow/socket_key.h"
-#include "flow/traffic.h"
 #include "log.h"
 #include "sidelane.skel.h"
 
@@ -26,6 +26,7 @@ struct kernel_lane {
 	size_t published_size;
 	struct kernel_lane_options options;
 	uint32_t pairs_per_worker;
+	bool unsent_limited; /* net.ipv4.tcp_notsent_lowat is set */
 };
 
 struct splice_pair {
@@ -125,6 +126,19 @@ static int attach(struct kernel_lane *lane)
 	return lane->sock_ops ? 0 : -errno;
 }
 
+static bool unsent_limited(void)
+{
+	FILE *file = fopen("/proc/sys/net/ipv4/tcp_notsent_lowat", "re");
+	unsigned long limit;
+	bool limited;
+
+	if (!file)
+		return true;
+	limited = fscanf(file, "%lu", &limit) != 1 || limit < INT32_MAX;
+	fclose(file);
+	return limited;
+}
+
 static int map_published(struct kernel_lane *lane)
 {
 	const struct bpf_map *map = lane->programs->maps.published;
@@ -152,6 +166,7 @@ int kernel_lane_new(const struct kernel_lane_options *options, struct kernel_lan
 		return -ENOMEM;
 	lane->options = *options;
 	lane->pairs_per_worker = share(options);
+	lane->unsent_limited = unsent_limited();
 	libbpf_set_print(log_libbpf);
 	*step = "load the programs";
 	err = load(lane, true);
@@ -211,11 +226,47 @@ int kernel_lane_totals(const struct kernel_lane *lane, struct sl_totals *sums)
 	return err;
 }
 
+/*
+ * A send buffer of twice the window: what the verdict program lets through always finds room, so
+ * that the backlog is never stuck behind a slow reader. That matters beyond speed: the
+ * skbs that the destination itself passes to proxyd queue behind its backlog
+ * (sk_psock_verdict_apply, 6.18), and both directions would wait for each other.
+ */
+static int size_send_buffer(const struct kernel_lane *lane, int fd)
+{
+	int size = (int)lane->options.window; /* the kernel doubles it (socket(7)) */
+	int unlimited = INT32_MAX;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
+		return -errno;
+	/* A low limit of unsent bytes would hold the backlog back as a full buffer does. */
+	if (lane->unsent_limited &&
+	    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unlimited, sizeof(unlimited)))
+		return -errno;
+	return 0;
+}
+
 int kernel_lane_claim(const struct kernel_lane *lane, int fd)
 {
 	const __u8 yes = 1;
+	int err = size_send_buffer(lane, fd);
 
-	return bpf_map_update_elem(bpf_map__fd(lane->programs->maps.proxied), &fd, &yes, BPF_ANY);
+	return err ? err :
+		     bpf_map_update_elem(bpf_map__fd(lane->programs->maps.proxied), &fd, &yes,
+					 BPF_ANY);
+}
+
+static int read_ledger(const struct kernel_lane *lane, uint64_t cookie, struct sl_ledger *ledger)
+{
+	return bpf_map_lookup_elem(bpf_map__fd(lane->programs->maps.ledgers), &cookie, ledger);
+}
+
+uint64_t splicer_cookie(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t size = sizeof(cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) ? 0 : cookie;
 }
 
 static int dispatch(void *user, void *data, size_t size)
@@ -329,20 +380,17 @@ static struct sl_published *published_of(const struct splice_pair *pair,
 	return &pair->splicer->lane->published[slot_of(pair, direction)];
 }
 
-/*
- * The ledger first: a socket must never meet the verdict program without one. Where sock_ops has
- * enrolled the socket, the ledger is there already.
- */
+/* The ledger first: a socket must never meet the verdict program without one. */
 static int enrol(const struct sidelane *programs, int fd, const struct sl_key *key)
 {
+	const struct sl_ledger ledger = {.key = *key};
 	const int one = 1;
-	const struct sl_ledger empty = {0};
 	int ledgers = bpf_map__fd(programs->maps.ledgers);
 	uint64_t value = (uint64_t)fd;
-	int err = bpf_map_update_elem(ledgers, &key->cookie, &empty, BPF_NOEXIST);
+	int err = bpf_map_update_elem(ledgers, &key->cookie, &ledger, BPF_NOEXIST);
 
 	if (err)
-		return err == -EEXIST ? 0 : err;
+		return err;
 	err = bpf_map_update_elem(bpf_map__fd(programs->maps.sockets), key, &value, BPF_NOEXIST);
 	if (err) {
 		bpf_map_delete_elem(ledgers, &key->cookie);
@@ -372,25 +420,6 @@ static int check_unread(const int fds[2], const bool read[2])
 	return 0;
 }
 
-/*
- * A send buffer of twice the window: what the verdict program lets through always finds room, so
- * that the backlog is never stuck behind a slow reader. That matters beyond speed: the
- * skbs that the destination itself passes to proxyd queue behind its backlog
- * (sk_psock_verdict_apply, 6.18), and both directions would wait for each other.
- */
-static int size_send_buffer(int fd, uint32_t window)
-{
-	int size = (int)window; /* the kernel doubles it (socket(7)) */
-	int unlimited = INT32_MAX;
-
-	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
-		return -errno;
-	/* A low net.ipv4.tcp_notsent_lowat would hold the backlog back as a full buffer does. */
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unlimited, sizeof(unlimited)))
-		return -errno;
-	return 0;
-}
-
 static int publish_peers(struct splice_pair *pair, const struct sl_key keys[2])
 {
 	int map = bpf_map__fd(pair->splicer->lane->programs->maps.peers);
@@ -410,26 +439,40 @@ static int publish_peers(struct splice_pair *pair, const struct sl_key keys[2])
 	return 0;
 }
 
+/* Enrol the socket, unless sock_ops has, and tell its key. */
+static int ensure_enrolled(const struct kernel_lane *lane, int fd, struct sl_key *key)
+{
+	int err;
+
+	if (lane->sock_ops) {
+		uint64_t cookie = splicer_cookie(fd);
+		struct sl_ledger ledger;
+
+		if (!read_ledger(lane, cookie, &ledger)) {
+			*key = ledger.key;
+			return 0;
+		}
+	}
+	err = socket_key(fd, key);
+	if (!err)
+		err = size_send_buffer(lane, fd);
+	return err ? err : enrol(lane->programs, fd, key);
+}
+
 static int pair_sockets(struct splice_pair *pair, const int fds[2])
 {
 	const struct kernel_lane *lane = pair->splicer->lane;
 	struct sl_key keys[2];
-	int err;
 
-	for (int side = 0; side < 2; side++) {
-		err = socket_key(fds[side], &keys[side]);
-		if (!err)
-			err = size_send_buffer(fds[side], lane->options.window);
-		if (err)
-			return err;
-	}
 	for (int d = SL_UP; d <= SL_DOWN; d++)
 		*published_of(pair, (enum sl_direction_index)d) = (struct sl_published){
 			.lane = SL_LANE_RELAY,
 			.window = lane->options.window,
+			.watched = lane->options.watch,
 		};
 	for (int side = 0; side < 2; side++) {
-		err = enrol(lane->programs, fds[side], &keys[side]);
+		int err = ensure_enrolled(lane, fds[side], &keys[side]);
+
 		if (err)
 			return err;
 		pair->cookies[side] = keys[side].cookie;
@@ -455,14 +498,6 @@ int splicer_pair(struct splicer *splicer, const int fds[2], const bool read[2],
 	else
 		*out = pair;
 	return err;
-}
-
-uint64_t splicer_cookie(int fd)
-{
-	uint64_t cookie = 0;
-	socklen_t size = sizeof(cookie);
-
-	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) ? 0 : cookie;
 }
 
 void splicer_forget(struct splicer *splicer, uint64_t cookie)
@@ -512,9 +547,7 @@ void splice_publish(struct splice_pair *pair, enum sl_direction_index direction,
 int splice_ledger(const struct splice_pair *pair, enum sl_direction_index direction,
 		  struct sl_ledger *ledger)
 {
-	int map = bpf_map__fd(pair->splicer->lane->programs->maps.ledgers);
-
-	return bpf_map_lookup_elem(map, &pair->cookies[direction], ledger);
+	return read_ledger(pair->splicer->lane, pair->cookies[direction], ledger);
 }
 
 static int tcp_info_of(int fd, struct tcp_info *info)
@@ -543,42 +576,23 @@ static int bytes_written(int fd, bool opened_actively, uint64_t *bytes)
 	return 0;
 }
 
-int splice_drained(const struct splice_pair *pair, enum sl_direction_index direction,
+int splice_drained(const struct sl_ledger *ledger, enum sl_direction_index direction,
 		   int destination, uint64_t sent)
 {
-	struct sl_ledger ledger;
 	uint64_t written = 0;
-	int err = splice_ledger(pair, direction, &ledger);
+	int err;
 
-	if (err)
-		return err;
-	if (!ledger.redirected)
+	if (!ledger->redirected)
 		return 1;
 	err = bytes_written(destination, direction == SL_UP, &written);
-	if (err)
-		return err;
-	return written >= ledger.redirected + sent;
+	return err ? err : written >= ledger->redirected + sent;
 }
 
-int splice_complete(const struct splice_pair *pair, enum sl_direction_index direction, int source,
-		    uint64_t read)
+int splice_complete(const struct sl_ledger *ledger, int source, uint64_t read)
 {
 	struct tcp_info info = {0};
-	struct sl_ledger ledger;
-	int err = splice_ledger(pair, direction, &ledger);
+	int err = tcp_info_of(source, &info);
 
-	if (!err)
-		err = tcp_info_of(source, &info);
-	if (err)
-		return err;
 	/* tcpi_bytes_received counts the FIN (tcp_fin's byte of sequence space). */
-	return ledger.redirected + read + 1 >= info.tcpi_bytes_received;
-}
-
-bool splice_large_writes(int source)
-{
-	struct tcp_info info = {0};
-
-	return !tcp_info_of(source, &info) &&
-	       traffic_large_writes(info.tcpi_rcv_mss, info.tcpi_advmss);
+	return err ? err : ledger->redirected + read + 1 >= info.tcpi_bytes_received;
 }

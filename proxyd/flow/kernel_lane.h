@@ -27,6 +27,7 @@ struct kernel_lane_options {
 	uint32_t window;    /* kernel memory that a direction may hold, bytes */
 	int cgroup;         /* whose sockets sock_ops enrols at ESTABLISHED; -1: proxyd enrols */
 	enum skb_hook hook;
+	bool watch; /* send SL_EVENT_SMALL_WRITES */
 };
 
 struct kernel_lane;
@@ -46,8 +47,9 @@ void kernel_lane_free(struct kernel_lane *lane);
 int kernel_lane_totals(const struct kernel_lane *lane, struct sl_totals *sums);
 
 /*
- * Have sock_ops enrol this listening socket's connections, or this not yet connected socket. Returns
- * 0 or -errno; a socket that is not claimed is enrolled from user space by splicer_pair().
+ * Have sock_ops enrol this listening socket's connections, or this not yet connected socket, and
+ * size the send buffer for it. Returns 0 or -errno; a socket that is not claimed is enrolled from
+ * user space by splicer_pair().
  */
 int kernel_lane_claim(const struct kernel_lane *lane, int fd);
 
@@ -105,19 +107,16 @@ int splice_ledger(const struct splice_pair *pair, enum sl_direction_index direct
 /*
  * Whether all that was redirected has reached the destination's send queue. `sent` is what proxyd
  * itself has ever sent there, bytes. Only valid while nothing can be redirected, that is while
- * passed bytes wait for proxyd or the lane is the relay. Returns 1, 0 (ask again soon), or -errno.
+ * passed bytes wait for proxyd, or the source has ended, or the lane is the relay. Returns 1, 0
+ * (ask again soon), or -errno.
  */
-int splice_drained(const struct splice_pair *pair, enum sl_direction_index direction,
+int splice_drained(const struct sl_ledger *ledger, enum sl_direction_index direction,
 		   int destination, uint64_t sent);
 
 /*
  * Whether every byte that the source's TCP received before its FIN was redirected or read by
  * proxyd (`read` bytes ever). Returns 1, 0 (ask again soon), or -errno.
  */
-int splice_complete(const struct splice_pair *pair, enum sl_direction_index direction, int source,
-		    uint64_t read);
-
-/* Whether what the socket receives comes from large writes; see traffic_large_writes(). */
-bool splice_large_writes(int source);
+int splice_complete(const struct sl_ledger *ledger, int source, uint64_t read);
 
 #endif
