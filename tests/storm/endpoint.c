@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -186,19 +187,21 @@ uint64_t endpoint_wake(const struct endpoint *e)
 static void hung(struct endpoint *e)
 {
 	struct flow *f = e->flow;
+	int unread = 0; /* by us: more than 0 would be storm's own fault */
 
+	ioctl(e->fd, FIONREAD, &unread);
 	atomic_fetch_add(&e->loop->storm->count.hung, 1);
 	endpoint_fail(
 		e,
 		"hung for %u s; up: %" PRIu64 " of %" PRIu64 " sent%s, %" PRIu64
 		" received; down: %" PRIu64 " of %" PRIu64 " sent%s, %" PRIu64
-		" received; %s the end of the %s stream",
+		" received; %s the end of the %s stream; %d bytes unread",
 		e->loop->storm->options->timeout_ms / 1000, atomic_load(&f->sent[CLIENT]),
 		e->plan.script[CLIENT].total, atomic_load(&f->fin_sent[CLIENT]) ? " and FIN" : "",
 		atomic_load(&f->received[SERVER]), atomic_load(&f->sent[SERVER]),
 		e->plan.script[SERVER].total, atomic_load(&f->fin_sent[SERVER]) ? " and FIN" : "",
 		atomic_load(&f->received[CLIENT]), e->eof ? "has seen" : "has not seen",
-		stream_name(other(e->side)));
+		stream_name(other(e->side)), unread);
 }
 
 /* A silent client, and a server that does not know its flow, may have to wait for other flows. */
