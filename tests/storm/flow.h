@@ -41,7 +41,7 @@ struct counters {
 	atomic_ulong stray; /* failures of connections that belong to no known flow */
 	atomic_ulong hung, reset, refused;
 	atomic_ulong resets_seen, resets_as_eof;
-	atomic_ulong anonymous_eofs, anonymous_errors, vanished;
+	atomic_ulong anonymous_eofs, anonymous_errors;
 };
 
 struct storm {
