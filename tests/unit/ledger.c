@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <criterion/criterion.h>
+#include <stdint.h>
+
+#include "sidelane/ledger.h"
+
+#define WINDOW (64U * 1024)
+#define GIB    (1024ULL * 1024 * 1024)
+
+Test(ledger, rule_for_every_combination)
+{
+	enum {
+		SAME,
+		BEHIND
+	};
+	enum {
+		EMPTY,
+		ROOM_FOR_IT,
+		ONE_BYTE_SHORT,
+		FULL
+	};
+	static const uint32_t held[] = {0, WINDOW - 1000, WINDOW - 999, WINDOW};
+	static const struct {
+		uint32_t lane;
+		int relayed, budget;
+		enum sl_verdict verdict;
+	} cases[] = {
+		{SL_LANE_KERNEL, SAME, EMPTY, SL_REDIRECT},
+		{SL_LANE_KERNEL, SAME, ROOM_FOR_IT, SL_REDIRECT},
+		{SL_LANE_KERNEL, SAME, ONE_BYTE_SHORT, SL_LOOK},
+		{SL_LANE_KERNEL, SAME, FULL, SL_LOOK},
+		{SL_LANE_KERNEL, BEHIND, EMPTY, SL_PASS},
+		{SL_LANE_KERNEL, BEHIND, ROOM_FOR_IT, SL_PASS},
+		{SL_LANE_KERNEL, BEHIND, ONE_BYTE_SHORT, SL_PASS},
+		{SL_LANE_KERNEL, BEHIND, FULL, SL_PASS},
+		{SL_LANE_RELAY, SAME, EMPTY, SL_PASS},
+		{SL_LANE_RELAY, SAME, ROOM_FOR_IT, SL_PASS},
+		{SL_LANE_RELAY, SAME, ONE_BYTE_SHORT, SL_PASS},
+		{SL_LANE_RELAY, SAME, FULL, SL_PASS},
+		{SL_LANE_RELAY, BEHIND, EMPTY, SL_PASS},
+		{SL_LANE_RELAY, BEHIND, ROOM_FOR_IT, SL_PASS},
+		{SL_LANE_RELAY, BEHIND, ONE_BYTE_SHORT, SL_PASS},
+		{SL_LANE_RELAY, BEHIND, FULL, SL_PASS},
+		/* A lane of a later version: only the kernel lane redirects. */
+		{SL_LANE_KERNEL + 1, SAME, EMPTY, SL_PASS},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (int part = 0; part < 2; part++) {
+			const uint32_t charge = held[cases[i].budget];
+			const struct sl_published half = {
+				.lane = cases[i].lane,
+				.window = WINDOW,
+				.relayed = 5 * GIB - (cases[i].relayed == BEHIND),
+			};
+			const struct sl_ledger ledger = {
+				.passed = 5 * GIB,
+				/* In the backlog or in the send queue: it is all the same. */
+				.budget = {.backlog = part ? charge : 0,
+					   .queued = part ? 0 : charge},
+			};
+
+			cr_expect_eq(sl_rule(&ledger, &half, 1000), cases[i].verdict, "case %zu",
+				     i);
+		}
+}
+
+Test(ledger, rule_looks_at_all_64_bits_of_the_counts)
+{
+	const struct sl_ledger ledger = {.passed = 4 * GIB};
+	const struct sl_published half = {.lane = SL_LANE_KERNEL, .window = WINDOW};
+
+	cr_assert_eq(sl_rule(&ledger, &half, 1), SL_PASS);
+}
+
+Test(ledger, rule_does_not_wrap_at_the_largest_window)
+{
+	const struct sl_published half = {.lane = SL_LANE_KERNEL, .window = GIB};
+	struct sl_ledger ledger = {.budget = {.queued = 3 * GIB, .backlog = GIB}};
+
+	cr_assert_eq(sl_rule(&ledger, &half, 1), SL_LOOK);
+	ledger.budget = (struct sl_budget){.backlog = GIB - 1};
+	cr_assert_eq(sl_rule(&ledger, &half, 1), SL_REDIRECT);
+	cr_assert_eq(sl_rule(&ledger, &half, UINT32_MAX), SL_LOOK);
+}
+
+/*
+ * Bytes are redirected behind others that were relayed; the destination's sequence numbers wrap
+ * anywhere before, in or behind them.
+ */
+Test(ledger, settle_finds_the_base_wherever_write_seq_wraps)
+{
+	static const uint64_t passed[] = {0, 1, 1000, 4 * GIB - 1, 4 * GIB, 9 * GIB + 77};
+
+	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
+		for (uint32_t offset = 0; offset <= 3000; offset += 50) {
+			/* proxyd has sent all that was passed, and nothing was redirected yet. */
+			const uint32_t write_seq = UINT32_MAX - 2000 + offset;
+			struct sl_ledger ledger = {.passed = passed[i]};
+
+			sl_ledger_settle(&ledger, write_seq, 0);
+			cr_assert_eq((uint32_t)(write_seq - ledger.base), (uint32_t)passed[i]);
+			sl_ledger_redirect(&ledger, WINDOW, 1000, 1500);
+			sl_ledger_settle(&ledger, write_seq + 999, 700);
+			cr_assert_eq(sl_budget_held(&ledger.budget), 1500 + 700);
+			sl_ledger_settle(&ledger, write_seq + 1000, 700);
+			cr_assert_eq(sl_budget_held(&ledger.budget), 700);
+		}
+}
+
+Test(ledger, settle_moves_the_base_only_until_bytes_are_redirected)
+{
+	struct sl_ledger ledger = {0};
+
+	sl_ledger_settle(&ledger, 5000, 0);
+	cr_assert_eq(ledger.base, 5000);
+	ledger.passed = 300; /* and relayed */
+	sl_ledger_settle(&ledger, 5300, 0);
+	cr_assert_eq(ledger.base, 5000);
+	sl_ledger_redirect(&ledger, WINDOW, 100, 500);
+	sl_ledger_settle(&ledger, 5350, 0);
+	cr_assert_eq(ledger.base, 5000);
+	cr_assert_eq(sl_budget_held(&ledger.budget), 500);
+}
+
+/* Bytes that proxyd sent before the socket was enrolled are in write_seq, but not in the ledger. */
+Test(ledger, settle_finds_the_base_of_a_socket_that_was_enrolled_late)
+{
+	struct sl_ledger ledger = {.passed = 10};
+
+	sl_ledger_settle(&ledger, 123456 + 10, 0);
+	cr_assert_eq(ledger.base, 123456);
+}
+
+Test(ledger, redirect_counts_bytes_skbs_and_memory)
+{
+	struct sl_ledger ledger = {.passed = 7};
+
+	sl_ledger_redirect(&ledger, WINDOW, 100, 700);
+	sl_ledger_redirect(&ledger, WINDOW, 50, 600);
+	cr_assert_eq(ledger.redirected, 150);
+	cr_assert_eq(ledger.skbs, 2);
+	cr_assert_eq(ledger.passed, 7);
+	cr_assert_eq(sl_ledger_position(&ledger), 157);
+	cr_assert_eq(sl_budget_held(&ledger.budget), 1300);
+}
+
+/* An episode: from the first byte passed until proxyd has caught up. */
+Test(ledger, pass_wakes_proxyd_once_in_an_episode)
+{
+	struct sl_published half = {.lane = SL_LANE_KERNEL, .window = WINDOW};
+	struct sl_ledger ledger = {0};
+
+	for (int episode = 0; episode < 3; episode++) {
+		cr_assert(sl_ledger_pass(&ledger, &half, 100));
+		for (int i = 0; i < 5; i++)
+			cr_assert_not(sl_ledger_pass(&ledger, &half, 1));
+		half.relayed = ledger.passed - 1;
+		cr_assert_not(sl_ledger_pass(&ledger, &half, 1), "one byte is still to be relayed");
+		half.relayed = ledger.passed;
+	}
+	cr_assert_eq(ledger.passed, 3 * 106);
+	cr_assert_eq(ledger.redirected, 0);
+}
+
+/* In the relay lane epoll wakes it. */
+Test(ledger, pass_wakes_nobody_in_the_relay_lane)
+{
+	const struct sl_published half = {.lane = SL_LANE_RELAY, .window = WINDOW};
+	struct sl_ledger ledger = {0};
+
+	cr_assert_not(sl_ledger_pass(&ledger, &half, 100));
+	cr_assert_eq(ledger.passed, 100);
+}
