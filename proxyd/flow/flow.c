@@ -287,6 +287,14 @@ static int flush(struct flow *flow, int d)
 	return err;
 }
 
+/* Nothing to read, and no EPOLLIN to come: from here on the verdict program may redirect. */
+static void fall_asleep(struct flow *flow, int d)
+{
+	flow->directions[d].drained = false;
+	if (!splice_caught_up(flow->pair, (enum sl_direction_index)d))
+		worker_poll_soon(flow);
+}
+
 /*
  * Take what there is, and note the end. Returns bytes, 0 when nothing more is to be had now, or
  * -EPIPE when the destination is broken, or -ENOMEM.
@@ -302,9 +310,8 @@ static ssize_t take(struct flow *flow, int d)
 		return taken;
 	}
 	if (taken == -EAGAIN) {
-		/* From here on the verdict program may redirect. */
 		if (direction->lane == SL_LANE_KERNEL)
-			direction->drained = false;
+			fall_asleep(flow, d);
 		return 0;
 	}
 	if (taken == -EPIPE || taken == -ENOMEM)

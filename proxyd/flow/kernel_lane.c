@@ -550,6 +550,14 @@ int splice_ledger(const struct splice_pair *pair, enum sl_direction_index direct
 	return read_ledger(pair->splicer->lane, pair->cookies[direction], ledger);
 }
 
+bool splice_caught_up(const struct splice_pair *pair, enum sl_direction_index direction)
+{
+	struct sl_ledger ledger;
+
+	return !splice_ledger(pair, direction, &ledger) &&
+	       ledger.passed == published_of(pair, direction)->relayed;
+}
+
 static int tcp_info_of(int fd, struct tcp_info *info)
 {
 	socklen_t size = sizeof(*info);

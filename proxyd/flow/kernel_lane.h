@@ -100,6 +100,13 @@ void splice_set_lane(struct splice_pair *pair, enum sl_direction_index direction
 /* The destination has taken `bytes` more of the passed bytes. */
 void splice_publish(struct splice_pair *pair, enum sl_direction_index direction, uint64_t bytes);
 
+/*
+ * Whether every byte that was passed has been published, so that proxyd may sleep: the next pass
+ * sends an event. Passed bytes may be neither published nor readable yet: where the source has
+ * a backlog of its own they queue behind it (sk_psock_verdict_apply, 6.18).
+ */
+bool splice_caught_up(const struct splice_pair *pair, enum sl_direction_index direction);
+
 /* A copy of the direction's ledger. Returns 0 or -errno. */
 int splice_ledger(const struct splice_pair *pair, enum sl_direction_index direction,
 		  struct sl_ledger *ledger);
