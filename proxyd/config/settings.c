@@ -15,6 +15,9 @@
 #define WINDOW_MIN (64 * 1024)
 #define WINDOW_MAX (1024 * 1024 * 1024)
 
+/* A century, so that the sum of a clock and a time does not overflow. */
+#define DURATION_MAX (1000000ULL * 60 * 60 * 1000)
+
 typedef int parse_fn(void *field, const char *text, const char **why);
 
 /* One row an option: parser, default and help in one place. */
@@ -106,7 +109,16 @@ static int parse_window(void *field, const char *text, const char **why)
 
 static int parse_duration(void *field, const char *text, const char **why)
 {
-	return units_parse_duration(text, field, why);
+	uint64_t milliseconds;
+	int err = units_parse_duration(text, &milliseconds, why);
+
+	if (!err && milliseconds > DURATION_MAX) {
+		*why = "it must be at most 1000000h";
+		err = -EINVAL;
+	}
+	if (!err)
+		*(uint64_t *)field = milliseconds;
+	return err;
 }
 
 static int parse_string(void *field, const char *text, const char **why)
