@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "config/units.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+typedef int parse_fn(const char *text, uint64_t *value, const char **why);
+
+struct good {
+	const char *text;
+	uint64_t value;
+};
+
+struct bad {
+	const char *text;
+	const char *why;
+};
+
+static void accept(parse_fn *parse, const struct good *cases, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint64_t value = UINT64_MAX;
+		const char *why = "";
+
+		cr_expect_eq(parse(cases[i].text, &value, &why), 0, "'%s': %s", cases[i].text, why);
+		cr_expect_eq(value, cases[i].value, "'%s': %lu", cases[i].text, value);
+	}
+}
+
+static void refuse(parse_fn *parse, const struct bad *cases, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const char *why = NULL;
+		uint64_t value = 4711;
+
+		cr_expect_eq(parse(cases[i].text, &value, &why), -EINVAL, "'%s' is %lu",
+			     cases[i].text, value);
+		cr_expect(why && strstr(why, cases[i].why), "'%s': '%s' does not say '%s'",
+			  cases[i].text, why ? why : "", cases[i].why);
+		cr_expect_eq(value, 4711, "'%s' left %lu behind", cases[i].text, value);
+	}
+}
+
+Test(units, bytes)
+{
+	static const struct good cases[] = {
+		{"0", 0},
+		{"1", 1},
+		{"65536", 65536},
+		{"007", 7},
+		{"12B", 12},
+		{"64KiB", 65536},
+		{"4MiB", 4194304},
+		{"1GiB", 1073741824},
+		{"3kB", 3000},
+		{"4MB", 4000000},
+		{"2GB", 2000000000},
+		{"4294967296", 4294967296},
+		{"18446744073709551615", UINT64_MAX},
+		{"18446744073709551615B", UINT64_MAX},
+		{"17179869183GiB", 17179869183ULL << 30},
+	};
+
+	accept(units_parse_bytes, cases, COUNT(cases));
+}
+
+Test(units, bytes_refused)
+{
+	static const char what[] = "no size, as in 4MiB";
+	static const char large[] = "too large";
+	static const struct bad cases[] = {
+		{"", what},
+		{"MiB", what},
+		{"-1", what},
+		{"+1", what},
+		{" 1", what},
+		{"1 ", what},
+		{"1 MiB", what},
+		{"4mib", what},
+		{"4M", what},
+		{"4K", what},
+		{"4Mb", what},
+		{"1.5MiB", what},
+		{"0x10", what},
+		{"1e6", what},
+		{"4MiBs", what},
+		{"4MiB4KiB", what},
+		{"4TiB", what},
+		{"five", what},
+		{"10s", what},
+		{"18446744073709551616", large},
+		{"18446744073709551615KiB", large},
+		{"17179869184GiB", large},
+		{"99999999999999999999999999B", large},
+	};
+
+	refuse(units_parse_bytes, cases, COUNT(cases));
+}
+
+Test(units, durations)
+{
+	static const struct good cases[] = {
+		{"0", 0},       {"0ms", 0},      {"0h", 0},         {"500ms", 500},  {"10s", 10000},
+		{"5m", 300000}, {"1h", 3600000}, {"24h", 86400000}, {"090s", 90000},
+	};
+
+	accept(units_parse_duration, cases, COUNT(cases));
+}
+
+Test(units, durations_refused)
+{
+	static const char what[] = "no time, as in 500ms";
+	static const char large[] = "too large";
+	static const struct bad cases[] = {
+		{"", what},
+		{"s", what},
+		{"1", what},
+		{"00", what},
+		{"10", what},
+		{"-1s", what},
+		{"+1s", what},
+		{" 1s", what},
+		{"1s ", what},
+		{"1 s", what},
+		{"1S", what},
+		{"1min", what},
+		{"1d", what},
+		{"1.5s", what},
+		{"1m30s", what},
+		{"10us", what},
+		{"never", what},
+		{"4MiB", what},
+		{"18446744073709551616ms", large},
+		{"18446744073709551615s", large},
+		{"5124095576031h", large},
+	};
+
+	refuse(units_parse_duration, cases, COUNT(cases));
+}
