@@ -227,14 +227,14 @@ int kernel_lane_totals(const struct kernel_lane *lane, struct sl_totals *sums)
 }
 
 /*
- * A send buffer of twice the window: what the verdict program lets through always finds room, so
- * that the backlog is never stuck behind a slow reader. That matters beyond speed: the
+ * A send buffer of a quarter more than the window: what the verdict program lets through always finds
+ * room, so that the backlog is never stuck behind a slow reader. That matters beyond speed: the
  * skbs that the destination itself passes to proxyd queue behind its backlog
  * (sk_psock_verdict_apply, 6.18), and both directions would wait for each other.
  */
 static int size_send_buffer(const struct kernel_lane *lane, int fd)
 {
-	int size = (int)lane->options.window; /* the kernel doubles it (socket(7)) */
+	int size = (int)(lane->options.window / 8 * 5); /* the kernel doubles it (socket(7)) */
 	int unlimited = INT32_MAX;
 
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))

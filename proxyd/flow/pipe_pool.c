@@ -44,7 +44,7 @@ struct pipe *pipe_pool_take(struct pipe_pool *pool)
 	size = fcntl(pipe->write_end, F_SETPIPE_SZ, PIPE_BYTES);
 	if (size < 0)
 		size = fcntl(pipe->write_end, F_GETPIPE_SZ);
-	pipe->capacity = size > 0 ? (size_t)size : 4096;
+	pipe->slots = size > 0 ? (size_t)size / (size_t)sysconf(_SC_PAGESIZE) : 1;
 	return pipe;
 }
 

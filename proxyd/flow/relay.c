@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "flow/kernel_lane.h"
@@ -14,6 +16,13 @@
 
 /* Reads in a row that fill the buffer before splice(2) takes over: below, a copy is cheaper. */
 #define SPLICE_AFTER 2
+
+/* At most this much in one splice, which bounds what a pipe holds. */
+#define SPLICE_BYTES (1024 * 1024)
+
+/* Fragments below this mean size cost less to copy; look again after so many bytes. */
+#define SPLICE_FRAGMENT (8 * 1024)
+#define COPY_BYTES	(16 * 1024 * 1024)
 
 /* A splice of fewer bytes costs more than a copy: go back to the buffer. */
 #define SPLICE_WORTH (16 * 1024)
@@ -97,11 +106,22 @@ static void return_pipe(struct flow *flow, struct direction *direction)
 	direction->pipe = NULL;
 }
 
+/*
+ * A pipe carries one fragment a slot, so splice(2) beats a copy only when fragments are large. The
+ * pipe tells: bytes are left behind when its slots are full.
+ */
+static bool small_fragments(int fd, const struct pipe *pipe, size_t taken)
+{
+	int unread;
+
+	return taken < pipe->slots * SPLICE_FRAGMENT && !ioctl(fd, SIOCINQ, &unread) && unread > 0;
+}
+
 static ssize_t take_splice(struct flow *flow, int d)
 {
 	struct direction *direction = &flow->directions[d];
 	struct pipe *pipe = direction->pipe;
-	ssize_t taken = splice(flow->fds[d], NULL, pipe->write_end, NULL, pipe->capacity,
+	ssize_t taken = splice(flow->fds[d], NULL, pipe->write_end, NULL, SPLICE_BYTES,
 			       SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	int err;
 
@@ -113,30 +133,31 @@ static ssize_t take_splice(struct flow *flow, int d)
 	if (taken < SPLICE_WORTH)
 		direction->full_reads = 0;
 	direction->read += (size_t)taken;
+	if (small_fragments(flow->fds[d], pipe, (size_t)taken))
+		direction->copy_to = direction->read + COPY_BYTES;
 	pipe->filled += (size_t)taken;
 	err = relay_give(flow, d);
-	if (err && err != -EAGAIN)
-		return err;
-	if (!pipe->filled && !direction->full_reads)
-		return_pipe(flow, direction);
-	return taken;
+	return err && err != -EAGAIN ? err : taken;
 }
 
-/* splice(2) does not see what the verdict program passed: only for sockets that are not enrolled.
- */
-static bool wants_splice(struct flow *flow, struct direction *direction)
+/* splice(2) does not see what the verdict program passed: only for sockets that are not enrolled. */
+static bool wants_splice(struct flow *flow, int d)
 {
-	if (direction->pipe)
-		return true;
-	if (direction->full_reads < SPLICE_AFTER || flow_enrolled(flow))
+	struct direction *direction = &flow->directions[d];
+
+	if (direction->full_reads < SPLICE_AFTER || direction->read < direction->copy_to ||
+	    flow_enrolled(flow)) {
+		return_pipe(flow, direction);
 		return false;
-	direction->pipe = pipe_pool_take(&flow->worker->pipes);
+	}
+	if (!direction->pipe)
+		direction->pipe = pipe_pool_take(&flow->worker->pipes);
 	return direction->pipe;
 }
 
 ssize_t relay_take(struct flow *flow, int d, bool pass_on)
 {
-	if (wants_splice(flow, &flow->directions[d]))
+	if (wants_splice(flow, d))
 		return take_splice(flow, d);
 	return take_copy(flow, d, pass_on);
 }
