@@ -2,9 +2,17 @@
 # Readers that do not read: the senders must block, and what the kernel then holds for a flow must stay
 # under the window and the flow's four socket buffers. Then the readers read, and every byte is there.
 #
+# In a network namespace of its own, for its own limits of TCP's buffers: 200 flows that fill the default
+# ones can meet the whole machine's limit (net.ipv4.tcp_mem), which slows everybody down.
+#
 #   stalled_reader.sh kernel|relay|auto
 #   stalled_reader.sh unbounded     shows that the test can fail: a proxy without back-pressure
+if [[ ${1-} != unbounded && ${OWN_NETWORK-} != 1 && $EUID == 0 ]]; then
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	OWN_NETWORK=1 exec unshare --net bash -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
+fi
 . "$(dirname "$0")/../lib.sh"
+[[ ${1-} == unbounded ]] || need_root # for that namespace
 PROGRAM=$BUILD/tests/programs/stall
 [[ -x $PROGRAM ]] || fail "$PROGRAM is not there: build it first"
 [[ ${1-} == unbounded ]] || take_lane "$@"
@@ -116,9 +124,17 @@ stalled() { # up|down FLOWS WINDOW STALL-OPTIONS...
 	done
 }
 
-# So many flows as a quarter of the memory has room for, should each take all that it may.
+# What TCP may make of a socket's buffers by itself.
+autotuning_up_to() { # BYTES
+	sysctl -qw "net.ipv4.tcp_rmem=4096 131072 $1" "net.ipv4.tcp_wmem=4096 16384 $1"
+}
+
+# So many flows as a quarter of the memory, and what TCP as a whole may take, have room for.
 affordable() { # WINDOW
-	local flows=$(($(memory_available) / 4 / ($1 + 10 * MIB)))
+	local room=$(($(memory_available) / 4)) tcp_limit
+	tcp_limit=$(awk '{ printf "%.0f", $3 * 4096 }' /proc/sys/net/ipv4/tcp_mem)
+	((room < tcp_limit)) || room=$tcp_limit
+	local flows=$((room / (2 * $1 + 3 * MIB)))
 	echo $((flows < MANY ? flows : MANY))
 }
 
@@ -127,9 +143,11 @@ test_window() { # tiny-writes-too|large-only BYTES PROXYD-OPTIONS...
 	shift 2
 	flows=$(affordable "$window")
 	start_proxyd --listen "127.0.0.1:$FRONT" --upstream "127.0.0.1:$BACK" --lane "$LANE" "$@"
+	autotuning_up_to $((6 * MIB))
 	stalled up 1 "$window"
 	stalled down 1 "$window"
-	stalled up "$flows" "$window" --buffers 262144
+	autotuning_up_to "$MIB"
+	stalled up "$flows" "$window"
 	if [[ $writes == tiny-writes-too ]]; then
 		# Where an skb's own size dwarfs its payload.
 		stalled up 20 "$window" --buffers 65536 --write 64
