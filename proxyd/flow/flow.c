@@ -185,10 +185,9 @@ static bool may_send(struct flow *flow, int d)
 
 	if (!flow->paired || direction->drained)
 		return true;
-	direction->drained =
-		!splice_ledger(flow->pair, (enum sl_direction_index)d, &ledger) &&
-		splice_drained(&ledger, (enum sl_direction_index)d, flow->fds[!d],
-			       direction->sent) > 0;
+	direction->drained = !splice_ledger(flow->pair, (enum sl_direction_index)d, &ledger) &&
+			     splice_drained(&ledger, (enum sl_direction_index)d, flow->fds[!d],
+					    direction->sent) > 0;
 	return direction->drained;
 }
 
@@ -307,6 +306,7 @@ static ssize_t take(struct flow *flow, int d)
 	if (taken > 0) {
 		flow->polls = 0;
 		consider(flow, d, (uint32_t)taken);
+		flow->worker->yields |= traffic_drips(&flow->traffic, (uint32_t)taken);
 		return taken;
 	}
 	if (taken == -EAGAIN) {

@@ -61,14 +61,14 @@ struct held {
 };
 
 struct direction {
-	uint64_t read;	    /* bytes that proxyd took from the source */
-	uint64_t sent;	    /* bytes that proxyd gave to the destination */
+	uint64_t read;      /* bytes that proxyd took from the source */
+	uint64_t sent;      /* bytes that proxyd gave to the destination */
 	uint64_t copy_to;   /* its fragments are small: copy until `read` has reached this */
-	uint8_t state;	    /* enum direction_state */
-	uint8_t lane;	    /* enum sl_lane that proxyd has published */
+	uint8_t state;      /* enum direction_state */
+	uint8_t lane;       /* enum sl_lane that proxyd has published */
 	uint8_t full_reads; /* reads in a row that filled the buffer: bulk */
-	bool drained;	    /* nothing that was redirected is on its way: proxyd may send */
-	bool hung_up;	    /* the source's FIN or RST was announced: read to the end */
+	bool drained;       /* nothing that was redirected is on its way: proxyd may send */
+	bool hung_up;       /* the source's FIN or RST was announced: read to the end */
 	struct held *held;  /* copied */
 	struct pipe *pipe;  /* spliced with splice(2) */
 };

@@ -227,9 +227,9 @@ int kernel_lane_totals(const struct kernel_lane *lane, struct sl_totals *sums)
 }
 
 /*
- * A send buffer of a quarter more than the window: what the verdict program lets through always finds
- * room, so that the backlog is never stuck behind a slow reader. That matters beyond speed: the
- * skbs that the destination itself passes to proxyd queue behind its backlog
+ * A send buffer of a quarter more than the window: what the verdict program lets through always
+ * finds room, so that the backlog is never stuck behind a slow reader. That matters beyond speed:
+ * the skbs that the destination itself passes to proxyd queue behind its backlog
  * (sk_psock_verdict_apply, 6.18), and both directions would wait for each other.
  */
 static int size_send_buffer(const struct kernel_lane *lane, int fd)
@@ -251,8 +251,8 @@ int kernel_lane_claim(const struct kernel_lane *lane, int fd)
 	const __u8 yes = 1;
 	int err = size_send_buffer(lane, fd);
 
-	return err ? err :
-		     bpf_map_update_elem(bpf_map__fd(lane->programs->maps.proxied), &fd, &yes,
+	return err ? err
+		   : bpf_map_update_elem(bpf_map__fd(lane->programs->maps.proxied), &fd, &yes,
 					 BPF_ANY);
 }
 

@@ -22,7 +22,7 @@
 
 /* Fragments below this mean size cost less to copy; look again after so many bytes. */
 #define SPLICE_FRAGMENT (8 * 1024)
-#define COPY_BYTES	(16 * 1024 * 1024)
+#define COPY_BYTES      (16 * 1024 * 1024)
 
 /* A splice of fewer bytes costs more than a copy: go back to the buffer. */
 #define SPLICE_WORTH (16 * 1024)
@@ -140,7 +140,8 @@ static ssize_t take_splice(struct flow *flow, int d)
 	return err && err != -EAGAIN ? err : taken;
 }
 
-/* splice(2) does not see what the verdict program passed: only for sockets that are not enrolled. */
+/* splice(2) does not see what the verdict program passed: only for sockets that are not enrolled.
+ */
 static bool wants_splice(struct flow *flow, int d)
 {
 	struct direction *direction = &flow->directions[d];

@@ -3,9 +3,9 @@
 #define PROXYD_TRAFFIC_H
 
 /*
- * What a flow's traffic looks like from the relay. A dialogue (the directions take turns: request and
- * response) gains in the kernel lane. Streams do not: splice(2) moves large writes for less, and
- * one large read many small ones (docs/kernel.md has the figures). Pure arithmetic: no system
+ * What a flow's traffic looks like from the relay. A dialogue (the directions take turns: request
+ * and response) gains in the kernel lane. Streams do not: splice(2) moves large writes for less,
+ * and one large read many small ones (docs/kernel.md has the figures). Pure arithmetic: no system
  * call, no clock of its own.
  */
 
@@ -14,15 +14,21 @@
 
 struct traffic {
 	uint64_t not_before; /* ms: no move into the kernel lane before this */
-	uint32_t run;	     /* bytes read since the other direction last had any */
-	uint16_t turns;	     /* changes of direction without a long run between them */
+	uint32_t run;        /* bytes read since the other direction last had any */
+	uint16_t turns;      /* changes of direction without a long run between them */
 	uint8_t direction;   /* of the current run */
-	uint8_t reads;	     /* in the current run */
+	uint8_t reads;       /* in the current run */
 	uint8_t retreats;    /* times that the kernel lane did not pay */
 };
 
 /* Take a read of `bytes` in `direction` into account. Returns whether the flow is a dialogue. */
 bool traffic_saw(struct traffic *traffic, int direction, uint32_t bytes);
+
+/*
+ * Whether a read of `bytes` is one of a stream of small ones, of which a larger read would have
+ * taken more.
+ */
+bool traffic_drips(const struct traffic *traffic, uint32_t bytes);
 
 /*
  * The flow left the kernel lane, or could not enter it, at `now` (ms): wait before the next try,

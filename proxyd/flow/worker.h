@@ -59,6 +59,7 @@ struct worker {
 	uint32_t next_endpoint;
 	atomic_int request; /* enum worker_request */
 	atomic_bool ended;
+	bool yields; /* a stream of small reads was served in this turn */
 	bool draining;
 	bool started;
 	pthread_t thread;
