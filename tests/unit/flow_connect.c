@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* A flow that is CONNECTING, and timeouts. Built once for each lane, as flow.c. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "unit/capture.h"
+#include "unit/stage.h"
+
+TestSuite(connect, .timeout = 30);
+TestSuite(timeout, .timeout = 30);
+
+static uint64_t errors(const struct trial *stage, enum error_kind kind)
+{
+	return stats_get(&stage_stats(stage)->errors[kind]);
+}
+
+/* Several round trips with pauses: what came after the connect must be noticed too. */
+static void expect_dialogue(const struct ends *ends)
+{
+	for (size_t at = 0; at < 5000; at += 1000) {
+		usleep(10 * 1000);
+		cr_assert_eq(trial_send(ends->client, at, 1000), 0);
+		cr_assert_eq(trial_expect(ends->server, at, 1000), 0, "no request from %zu", at);
+		cr_assert_eq(trial_send(ends->server, at, 1000), 0);
+		cr_assert_eq(trial_expect(ends->client, at, 1000), 0, "no response from %zu", at);
+	}
+}
+
+Test(connect, refused_takes_the_next_endpoint)
+{
+	struct settings settings;
+	struct trial stage;
+	struct ends ends;
+	int backend;
+
+	stage_settings(&settings);
+	stage_add_refusing(&settings);
+	stage_add_refusing(&settings);
+	backend = stage_add_endpoint(&settings);
+	stage_start(&stage, &settings, backend);
+	/* In turn each endpoint is the first to be tried. */
+	for (int i = 0; i < 6; i++) {
+		cr_assert_eq(trial_connect(&stage, &ends, true), 0);
+		expect_dialogue(&ends);
+		trial_close(&ends);
+	}
+	cr_expect_eq(errors(&stage, ERROR_CONNECT_REFUSED), 2 * (2 + 1 + 0));
+	stage_close(&stage);
+}
+
+Test(connect, unreachable_by_all_resets_the_client)
+{
+	struct settings settings;
+	struct trial stage;
+	struct ends ends;
+
+	stage_settings(&settings);
+	stage_add_unreachable(&settings);
+	stage_add_unreachable(&settings);
+	stage_start(&stage, &settings, -1);
+	cr_assert_eq(trial_connect(&stage, &ends, false), 0);
+	cr_expect(stage_was_reset(ends.client));
+	cr_expect_eq(errors(&stage, ERROR_CONNECT_OTHER), 2);
+	trial_close(&ends);
+	stage_close(&stage);
+}
+
+Test(connect, refused_by_all_resets_the_client_at_once)
+{
+	struct settings settings;
+	struct capture log;
+	struct trial stage;
+	struct ends ends;
+	uint64_t start;
+
+	stage_settings(&settings);
+	stage_add_refusing(&settings);
+	stage_add_refusing(&settings);
+	stage_start(&stage, &settings, -1);
+	capture_start(&log, stderr);
+	start = stage_now_ms();
+	cr_assert_eq(trial_connect(&stage, &ends, false), 0);
+	cr_expect(stage_was_reset(ends.client));
+	cr_expect_lt(stage_now_ms() - start, 500);
+	capture_end(&log, stderr);
+	cr_expect_eq(errors(&stage, ERROR_CONNECT_REFUSED), 2, "each is tried once");
+	cr_expect(strstr(log.text, "Connection refused; trying the next endpoint"), "%s", log.text);
+	cr_expect(strstr(log.text, "Connection refused; client closed"), "%s", log.text);
+	trial_close(&ends);
+	stage_close(&stage);
+}
+
+Test(connect, timeout_takes_the_next_endpoint)
+{
+	struct settings settings;
+	struct trial stage;
+	struct ends ends;
+	int backend;
+
+	stage_settings(&settings);
+	settings.connect_timeout = 300;
+	stage_add_silent(&settings);
+	backend = stage_add_endpoint(&settings);
+	stage_start(&stage, &settings, backend);
+	cr_assert_eq(trial_connect(&stage, &ends, false), 0);
+	/* What the client sends meanwhile must not be lost. */
+	cr_assert_eq(trial_send(ends.client, 0, 1000), 0);
+	cr_assert_eq(trial_accept(&stage, &ends), 0);
+	cr_assert_eq(trial_expect(ends.server, 0, 1000), 0);
+	expect_dialogue(&ends);
+	cr_expect_eq(errors(&stage, ERROR_CONNECT_TIMEOUT), 1);
+	trial_close(&ends);
+	stage_close(&stage);
+}
+
+/* The client has sent all and its end before there was anyone to send it to. */
+Test(connect, half_close_while_connecting)
+{
+	struct settings settings;
+	struct trial stage;
+	struct ends ends;
+	int backend;
+
+	stage_settings(&settings);
+	settings.connect_timeout = 300;
+	stage_add_silent(&settings);
+	backend = stage_add_endpoint(&settings);
+	stage_start(&stage, &settings, backend);
+	cr_assert_eq(trial_connect(&stage, &ends, false), 0);
+	cr_assert_eq(trial_send(ends.client, 0, 100000), 0);
+	cr_assert_eq(shutdown(ends.client, SHUT_WR), 0);
+	cr_assert_eq(trial_accept(&stage, &ends), 0);
+	cr_expect_eq(trial_expect(ends.server, 0, 100000), 0);
+	cr_expect_eq(trial_expect_end(ends.server), 0);
+	cr_assert_eq(trial_send(ends.server, 0, 1000), 0);
+	cr_expect_eq(trial_expect(ends.client, 0, 1000), 0);
+	trial_close(&ends);
+	stage_close(&stage);
+}
+
+Test(connect, timeout_of_all_resets_the_client)
+{
+	struct settings settings;
+	struct trial stage;
+	struct ends ends;
+	uint64_t start, took;
+
+	stage_settings(&settings);
+	settings.connect_timeout = 400;
+	stage_add_silent(&settings);
+	stage_start(&stage, &settings, -1);
+	start = stage_now_ms();
+	cr_assert_eq(trial_connect(&stage, &ends, false), 0);
+	cr_expect(stage_was_reset(ends.client));
+	took = stage_now_ms() - start;
+	cr_expect(took >= 350 && took < 1500, "after %lu ms", took);
+	cr_expect_eq(errors(&stage, ERROR_CONNECT_TIMEOUT), 1);
+	trial_close(&ends);
+	stage_close(&stage);
+}
+
+Test(connect, is_given_up_when_the_client_resets)
+{
+	struct settings settings;
+	struct trial stage;
+	struct ends ends;
+
+	stage_settings(&settings);
+	settings.connect_timeout = 10 * 1000;
+	stage_add_silent(&settings);
+	stage_start(&stage, &settings, -1);
+	cr_assert_eq(trial_connect(&stage, &ends, false), 0);
+	cr_assert(stage_wait(&stage_stats(&stage)->flows_active, 1, 1000));
+	stage_reset(&ends.client);
+	cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 1000), "it goes on for nobody");
+	stage_close(&stage);
+}
+
+/* --- The idle timeout -------------------------------------------------------------------- */
+
+static void start_with_idle_timeout(struct trial *stage, struct ends *ends, uint64_t timeout)
+{
+	struct settings settings;
+	int backend;
+
+	stage_settings(&settings);
+	settings.idle_timeout = timeout;
+	backend = stage_add_endpoint(&settings);
+	stage_start(stage, &settings, backend);
+	cr_assert_eq(trial_connect(stage, ends, true), 0);
+	expect_dialogue(ends);
+}
+
+Test(timeout, idle_resets_both_sides)
+{
+	struct trial stage;
+	struct ends ends;
+	uint64_t start, took;
+
+	start_with_idle_timeout(&stage, &ends, 400);
+	start = stage_now_ms();
+	cr_expect(stage_was_reset(ends.client));
+	took = stage_now_ms() - start;
+	cr_expect(took >= 300 && took < 1500, "after %lu ms", took);
+	cr_expect(stage_was_reset(ends.server));
+	cr_expect_eq(errors(&stage, ERROR_IDLE_TIMEOUT), 1);
+	trial_close(&ends);
+	stage_close(&stage);
+}
+
+/* One direction alone keeps a flow alive, also when proxyd does not see its bytes. */
+Test(timeout, idle_is_not_a_flow_that_sends_now_and_then)
+{
+	struct trial stage;
+	struct ends ends;
+
+	start_with_idle_timeout(&stage, &ends, 500);
+	for (size_t at = 5000; at < 5020; at++) {
+		usleep(100 * 1000);
+		cr_assert_eq(trial_send(ends.server, at, 1), 0);
+		cr_assert_eq(trial_expect(ends.client, at, 1), 0, "cut off after %zu bytes",
+			     at - 5000);
+	}
+	cr_expect_eq(errors(&stage, ERROR_IDLE_TIMEOUT), 0);
+	trial_close(&ends);
+	stage_close(&stage);
+}
+
+Test(timeout, idle_applies_to_half_closed_flows)
+{
+	struct trial stage;
+	struct ends ends;
+
+	start_with_idle_timeout(&stage, &ends, 300);
+	cr_assert_eq(shutdown(ends.client, SHUT_WR), 0);
+	cr_assert_eq(trial_expect_end(ends.server), 0);
+	cr_expect(stage_was_reset(ends.client));
+	cr_expect_eq(errors(&stage, ERROR_IDLE_TIMEOUT), 1);
+	trial_close(&ends);
+	stage_close(&stage);
+}
+
+Test(timeout, idle_of_0_is_never)
+{
+	struct trial stage;
+	struct ends ends;
+
+	start_with_idle_timeout(&stage, &ends, 0);
+	usleep(700 * 1000);
+	expect_dialogue(&ends);
+	trial_close(&ends);
+	stage_close(&stage);
+}
