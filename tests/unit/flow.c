@@ -218,6 +218,9 @@ static void reset_after(bool by_server, size_t size)
 	open_flow(&stage, &ends);
 	resetting = by_server ? &ends.server : &ends.client;
 	survivor = by_server ? &ends.client : &ends.server;
+	/* A server that resets before proxyd has noticed the connect has refused it. */
+	cr_assert_eq(trial_send(*survivor, 0, 100), 0);
+	cr_assert_eq(trial_expect(*resetting, 0, 100), 0);
 	cr_assert_eq(trial_send(*resetting, 0, size), 0);
 	cr_assert_eq(trial_expect(*survivor, 0, size), 0);
 	stage_reset(resetting);
