@@ -17,12 +17,11 @@ static int parse(struct settings *settings, const char *const arguments[ARGUMENT
 	int argc = 1, result;
 
 	for (int i = 0; i < ARGUMENTS && arguments[i]; i++)
-		argv[argc++] = strdup(arguments[i]);
+		argv[argc++] = (char *)arguments[i];
 	settings_init(settings);
 	capture_start(errors, stderr);
 	result = settings_parse(settings, argc, argv);
 	capture_end(errors, stderr);
-	/* Some settings point into argv. */
 	return result;
 }
 
