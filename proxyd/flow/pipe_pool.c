@@ -8,6 +8,13 @@
 
 #define POOLED_MAX 64
 
+/*
+ * Four times the default of 64 KiB, so that one splice takes what a bulk sender queues between
+ * two turns of the loop. A user without CAP_SYS_RESOURCE may be refused (pipe(7),
+ * pipe-user-pages-soft); the default then serves.
+ */
+#define PIPE_BYTES (256 * 1024)
+
 static void pipe_close(struct pipe *pipe)
 {
 	close(pipe->read_end);
@@ -34,8 +41,10 @@ struct pipe *pipe_pool_take(struct pipe_pool *pool)
 	}
 	pipe->read_end = ends[0];
 	pipe->write_end = ends[1];
-	size = fcntl(pipe->write_end, F_GETPIPE_SZ);
-	pipe->slots = size > 0 ? (size_t)size / (size_t)sysconf(_SC_PAGESIZE) : 1;
+	size = fcntl(pipe->write_end, F_SETPIPE_SZ, PIPE_BYTES);
+	if (size < 0)
+		size = fcntl(pipe->write_end, F_GETPIPE_SZ);
+	pipe->capacity = size > 0 ? (size_t)size : 4096;
 	return pipe;
 }
 

@@ -9,8 +9,8 @@ struct pipe {
 	struct pipe *next_free;
 	int read_end;
 	int write_end;
-	size_t slots;  /* each takes one fragment of a page or more */
-	size_t filled; /* bytes spliced in and not yet out */
+	size_t capacity; /* bytes */
+	size_t filled;   /* bytes spliced in and not yet out */
 };
 
 /* The empty pipes of a worker: making one costs three system calls and two descriptors. */
