@@ -7,7 +7,7 @@
 #     stress   twice as many busy loops as there are cores
 #     switch   proxyd moves flows between lanes at random
 #
-#   CONNECTIONS  for each address family (default 20000)
+#   CONNECTIONS  for each address family (default 20000; 5000 under stress)
 #   SEED         of storm and of the lane switches (default random, printed)
 . "$(dirname "$0")/../lib.sh"
 TOOLS=${TOOLS:-$ROOT/build/release/tests/storm}
@@ -16,6 +16,7 @@ take_lane "$@"
 WEATHER=${2:-calm}
 TEST=$TEST.$WEATHER
 DEFAULT=20000
+[[ ${2:-calm} != stress ]] || DEFAULT=5000
 ((QUICK == 0)) || DEFAULT=1500
 CONNECTIONS=${CONNECTIONS:-$DEFAULT}
 SEED=${SEED:-$SRANDOM}
@@ -48,7 +49,7 @@ through() { # ADDRESS FRONT BACK
 	fi
 	say "$1, seed $SEED: $(tail -n 1 "$log"); $(tail -n 2 "$log" | head -n 1)"
 	assert_no_active_flows
-	assert_carried 1
+	[[ $WEATHER == switch ]] || assert_carried 1
 	stop_proxyd
 }
 
