@@ -8,6 +8,7 @@
 #   REQUIRE_BPF  1 turns a skip into a failure
 #   KEEP_TMP=1   leaves $TMP behind
 set -euo pipefail
+shopt -s inherit_errexit
 export LC_ALL=C
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -7,9 +7,11 @@
 #
 #   stalled_reader.sh kernel|relay|auto
 #   stalled_reader.sh unbounded     shows that the test can fail: a proxy without back-pressure
-if [[ ${1-} != unbounded && ${OWN_NETWORK-} != 1 && $EUID == 0 ]]; then
+if [[ ${1-} != unbounded && -z ${TCP_PAGES-} && $EUID == 0 ]]; then
+	read -r _ _ TCP_PAGES </proc/sys/net/ipv4/tcp_mem # not to be seen in there
+	export TCP_PAGES
 	# shellcheck disable=SC2016 # expanded by the inner shell
-	OWN_NETWORK=1 exec unshare --net bash -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
+	exec unshare --net bash -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
 fi
 . "$(dirname "$0")/../lib.sh"
 [[ ${1-} == unbounded ]] || need_root # for that namespace
@@ -131,10 +133,10 @@ autotuning_up_to() { # BYTES
 
 # So many flows as a quarter of the memory, and what TCP as a whole may take, have room for.
 affordable() { # WINDOW
-	local room=$(($(memory_available) / 4)) tcp_limit
-	tcp_limit=$(awk '{ printf "%.0f", $3 * 4096 }' /proc/sys/net/ipv4/tcp_mem)
-	((room < tcp_limit)) || room=$tcp_limit
-	local flows=$((room / (2 * $1 + 3 * MIB)))
+	local room flows
+	room=$(($(memory_available) / 4))
+	((room < TCP_PAGES * 4096)) || room=$((TCP_PAGES * 4096))
+	flows=$((room / (2 * $1 + 3 * MIB)))
 	echo $((flows < MANY ? flows : MANY))
 }
 
