@@ -4,7 +4,9 @@
  * STAGE_LANE: a flow's ends look the same whichever lane its bytes took.
  */
 #include <criterion/criterion.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -213,6 +215,7 @@ static void reset_after(bool by_server, size_t size)
 	struct trial stage;
 	struct ends ends;
 	int *resetting, *survivor;
+	uint64_t start;
 
 	stage_open(&stage);
 	open_flow(&stage, &ends);
@@ -223,8 +226,10 @@ static void reset_after(bool by_server, size_t size)
 	cr_assert_eq(trial_expect(*resetting, 0, 100), 0);
 	cr_assert_eq(trial_send(*resetting, 0, size), 0);
 	cr_assert_eq(trial_expect(*survivor, 0, size), 0);
+	start = stage_now_ms();
 	stage_reset(resetting);
 	cr_expect(stage_was_reset(*survivor));
+	cr_expect_lt(stage_now_ms() - start, 1000, "the survivor waits for nothing");
 	cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 2000), "not closed");
 	expect_error(&stage, by_server ? ERROR_RESET_UPSTREAM : ERROR_RESET_DOWNSTREAM, 1);
 	trial_close(&ends);
@@ -241,6 +246,31 @@ Test(flow, reset_by_the_server)
 {
 	reset_after(true, 1000);
 	reset_after(true, 0);
+}
+
+/* What proxyd's kernel has acknowledged gets through, though the other side takes its time. */
+Test(flow, reset_behind_bytes_that_are_not_delivered_yet)
+{
+	const size_t size = 150 * KIB;
+	struct trial stage;
+	struct ends ends;
+	int small = 4096, unacknowledged = 1;
+
+	stage_open(&stage);
+	setsockopt(stage.backend, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	open_flow(&stage, &ends);
+	cr_assert_eq(trial_send(ends.client, 0, size), 0);
+	for (int i = 0; i < 1000 && unacknowledged; i++) {
+		usleep(2000);
+		cr_assert_eq(ioctl(ends.client, SIOCOUTQ, &unacknowledged), 0);
+	}
+	cr_assert_eq(unacknowledged, 0);
+	stage_reset(&ends.client);
+	usleep(100 * 1000);
+	cr_expect_eq(trial_expect(ends.server, 0, size), 0);
+	cr_expect(stage_was_reset(ends.server));
+	trial_close(&ends);
+	stage_close(&stage);
 }
 
 /* The FIN that the other side has sent before does not keep it alive. */
