@@ -132,6 +132,28 @@ Test(ledger, settle_finds_the_base_of_a_socket_that_was_enrolled_late)
 	cr_assert_eq(ledger.base, 123456);
 }
 
+/*
+ * A direction may go back to the relay with a charge left, and stay there for any number of bytes.
+ * When it comes back to the kernel lane, nothing is held any more, so all of the window is free.
+ */
+Test(ledger, settle_after_gigabytes_in_the_relay_releases_what_was_charged_before)
+{
+	for (uint64_t relayed = GIB / 2; relayed <= 5 * GIB; relayed += GIB / 2) {
+		struct sl_ledger ledger = {0};
+		uint32_t write_seq = 1;
+
+		sl_ledger_settle(&ledger, write_seq, 0);
+		sl_ledger_redirect(&ledger, WINDOW, WINDOW - 1000, WINDOW);
+		ledger.passed += relayed;
+		write_seq += WINDOW - 1000 + (uint32_t)relayed;
+		sl_ledger_settle(&ledger, write_seq, 0);
+		cr_expect_eq(sl_budget_held(&ledger.budget), 0,
+			     "%llu MiB relayed: %llu bytes are held, says the budget",
+			     (unsigned long long)relayed >> 20,
+			     (unsigned long long)sl_budget_held(&ledger.budget));
+	}
+}
+
 Test(ledger, redirect_counts_bytes_skbs_and_memory)
 {
 	struct sl_ledger ledger = {.passed = 7};
