@@ -51,6 +51,27 @@ Test(connect, refused_takes_the_next_endpoint)
 	stage_close(&stage);
 }
 
+/* connect() fails at once, without an event to wait for. */
+Test(connect, unreachable_takes_the_next_endpoint)
+{
+	struct settings settings;
+	struct trial stage;
+	struct ends ends;
+	int backend;
+
+	stage_settings(&settings);
+	stage_add_unreachable(&settings);
+	backend = stage_add_endpoint(&settings);
+	stage_start(&stage, &settings, backend);
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(trial_connect(&stage, &ends, true), 0);
+		expect_dialogue(&ends);
+		trial_close(&ends);
+	}
+	cr_expect_eq(errors(&stage, ERROR_CONNECT_OTHER), 1);
+	stage_close(&stage);
+}
+
 Test(connect, unreachable_by_all_resets_the_client)
 {
 	struct settings settings;
