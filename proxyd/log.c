@@ -2,8 +2,10 @@
 #include "log.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static enum log_level highest = LOG_LEVEL_INFO;
@@ -11,6 +13,17 @@ static enum log_level highest = LOG_LEVEL_INFO;
 void log_set_level(enum log_level level)
 {
 	highest = level;
+}
+
+/* systemd names the journal's socket by device and inode (systemd.exec(5)). */
+static bool to_journal(void)
+{
+	const char *name = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat stream;
+
+	return name && sscanf(name, "%llu:%llu", &device, &inode) == 2 &&
+	       !fstat(STDERR_FILENO, &stream) && stream.st_dev == device && stream.st_ino == inode;
 }
 
 void log_line(enum log_level level, const char *format, ...)
@@ -26,7 +39,7 @@ void log_line(enum log_level level, const char *format, ...)
 
 	if (level > highest)
 		return;
-	if (getenv("JOURNAL_STREAM"))
+	if (to_journal())
 		used = (size_t)snprintf(line, sizeof(line), "<%d>proxyd: ", (int)level);
 	else
 		used = (size_t)snprintf(line, sizeof(line), "proxyd: %s", names[level]);

@@ -19,6 +19,8 @@
 #include "log.h"
 #include "sidelane.skel.h"
 
+#define RING_BYTES_MAX (4 * 1024 * 1024)
+
 struct kernel_lane {
 	struct sidelane *programs;
 	struct bpf_link *sock_ops;
@@ -45,6 +47,7 @@ struct splicer {
 	void *user;
 	struct splice_pair *pairs;
 	struct splice_pair *free;
+	uint64_t lost_seen; /* events lost so far, by any worker */
 };
 
 static int log_libbpf(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -282,15 +285,15 @@ static int dispatch(void *user, void *data, size_t size)
 }
 
 /*
- * The ring must hold every event that can wait at once: a direction emits one when it first passes
- * bytes and the next only after proxyd has pumped it, so a few a direction are enough.
+ * Room for an event of each direction at once: one emits an event when it first passes bytes, and
+ * the next only after proxyd has pumped it. See recover_lost() for when that is not enough.
  */
 static uint32_t ring_size(uint32_t pairs)
 {
 	const uint32_t record = sizeof(struct sl_event) + BPF_RINGBUF_HDR_SZ;
 	uint32_t size = 64 * 1024;
 
-	while (size / record < 8 * pairs && size < 64 * 1024 * 1024)
+	while (size / record < 2 * pairs && size < RING_BYTES_MAX)
 		size *= 2;
 	return size;
 }
@@ -362,9 +365,34 @@ int splicer_event_fd(const struct splicer *splicer)
 	return ring_buffer__epoll_fd(splicer->ring);
 }
 
+/*
+ * A full ring loses events, and a direction whose event was lost would sleep for ever. It is
+ * full of events for proxyd, so this is the place to notice: any direction may be meant.
+ */
+static void recover_lost(struct splicer *splicer)
+{
+	struct sl_totals sums;
+
+	if (kernel_lane_totals(splicer->lane, &sums) || sums.events_lost == splicer->lost_seen)
+		return;
+	splicer->lost_seen = sums.events_lost;
+	for (uint32_t i = 0; i < splicer->lane->pairs_per_worker; i++)
+		for (uint32_t d = SL_UP; d <= SL_DOWN; d++) {
+			const struct sl_event event = {
+				.cookie = splicer->pairs[i].cookies[d],
+				.slot = d,
+				.kind = SL_EVENT_PASSED,
+			};
+
+			if (event.cookie)
+				splicer->event(splicer->user, i, &event);
+		}
+}
+
 void splicer_dispatch(struct splicer *splicer)
 {
 	ring_buffer__consume(splicer->ring);
+	recover_lost(splicer);
 }
 
 static uint32_t slot_of(const struct splice_pair *pair, enum sl_direction_index direction)

@@ -18,7 +18,7 @@
 #define POLL_FIRST_US   50
 #define POLL_DOUBLINGS  7 /* up to 6.4 ms, beyond the jiffy in which the kernel retries a send */
 #define ACCEPT_PAUSE_MS 100
-#define SWEEP_MS        100
+#define SWEEP_MS_MIN    100
 
 enum worker_request {
 	REQUEST_NONE,
@@ -57,12 +57,21 @@ uint64_t worker_random(struct worker *worker)
 
 /* --- Deadlines --------------------------------------------------------------------------- */
 
-static void arm_sweep(struct worker *worker)
+/* Sweep when the next deadline is due, and not before: idle flows cost no wake-ups. */
+static void arm_sweep(struct worker *worker, uint64_t deadline)
 {
-	const struct timeval interval = {.tv_usec = SWEEP_MS * 1000};
+	uint64_t now_ms = worker_now_ms();
+	uint64_t wait = deadline > now_ms ? deadline - now_ms : 0;
+	struct timeval interval;
 
-	if (!evtimer_pending(worker->sweep, NULL))
-		evtimer_add(worker->sweep, &interval);
+	if (deadline == UINT64_MAX || (worker->sweep_at && worker->sweep_at <= deadline))
+		return;
+	if (wait < SWEEP_MS_MIN)
+		wait = SWEEP_MS_MIN;
+	interval.tv_sec = (time_t)(wait / 1000);
+	interval.tv_usec = (suseconds_t)(wait % 1000 * 1000);
+	worker->sweep_at = deadline;
+	evtimer_add(worker->sweep, &interval);
 }
 
 /*
@@ -85,16 +94,18 @@ void worker_set_deadline(struct flow *flow, struct flow_list *list, uint64_t sin
 		TAILQ_INSERT_AFTER(list, before, flow, by_deadline);
 	else
 		TAILQ_INSERT_HEAD(list, flow, by_deadline);
-	if (timeout)
-		arm_sweep(flow->worker);
+	arm_sweep(flow->worker, TAILQ_FIRST(list)->deadline);
 }
 
-static void sweep_list(struct flow_list *list, uint64_t now_ms)
+static void sweep_list(struct worker *worker, struct flow_list *list)
 {
+	uint64_t now_ms = worker_now_ms();
 	struct flow *flow;
 
 	while ((flow = TAILQ_FIRST(list)) && flow->deadline <= now_ms)
 		flow_expired(flow);
+	if (flow)
+		arm_sweep(worker, flow->deadline);
 }
 
 static void free_closed(struct worker *worker)
@@ -112,17 +123,14 @@ static void free_closed(struct worker *worker)
 static void on_sweep(evutil_socket_t fd, short what, void *user)
 {
 	struct worker *worker = user;
-	uint64_t now_ms = worker_now_ms();
 
 	(void)fd;
 	(void)what;
-	sweep_list(&worker->connecting, now_ms);
-	sweep_list(&worker->idle, now_ms);
-	sweep_list(&worker->resetting, now_ms);
+	worker->sweep_at = 0;
+	sweep_list(worker, &worker->connecting);
+	sweep_list(worker, &worker->idle);
+	sweep_list(worker, &worker->resetting);
 	free_closed(worker);
-	if (!TAILQ_EMPTY(&worker->connecting) || !TAILQ_EMPTY(&worker->idle) ||
-	    !TAILQ_EMPTY(&worker->resetting))
-		arm_sweep(worker);
 }
 
 void worker_bury(struct flow *flow)

@@ -54,6 +54,7 @@ struct worker {
 	uint64_t random;       /* state of the lane switching knob */
 	int epoll;
 	int timer;         /* timerfd, microseconds: epoll's timeout has milliseconds */
+	uint64_t sweep_at; /* ms: the deadline that the sweep waits for; 0: none */
 	uint64_t timer_at; /* us; 0: not armed */
 	uint32_t index;
 	uint32_t next_endpoint;
