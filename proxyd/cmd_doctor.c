@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "commands.h"
+#include "config/usage.h"
 #include "log.h"
 #include "probe/doctor.h"
 
@@ -80,6 +81,15 @@ static void print_json(const struct report *report, enum doctor_exit verdict)
 	json_decref(object);
 }
 
+static void print_help(void)
+{
+	printf("usage: proxyd doctor [--json]\n\n"
+	       "Try out on loopback what this kernel lets proxyd do, and say what to do about "
+	       "what\n"
+	       "fails. Exit status: 0 the kernel lane is safe, 1 only the relay is, 2 nothing "
+	       "works.\n");
+}
+
 int cmd_doctor(int argc, char **argv)
 {
 	static const struct option longs[] = {
@@ -92,18 +102,18 @@ int cmd_doctor(int argc, char **argv)
 	bool json = false;
 	int choice;
 
-	while ((choice = getopt_long(argc, argv, "jh", longs, NULL)) != -1) {
-		if (choice == 'j') {
-			json = true;
-			continue;
+	opterr = 0;
+	while ((choice = getopt_long(argc, argv, ":jh", longs, NULL)) != -1) {
+		if (choice == 'h') {
+			print_help();
+			return 0;
 		}
-		printf("usage: proxyd doctor [--json]\n\n"
-		       "Try out on loopback what this kernel lets proxyd do, and say what to do "
-		       "about what\n"
-		       "fails. Exit status: 0 the kernel lane is safe, 1 only the relay is, 2 "
-		       "nothing works.\n");
-		return choice == 'h' ? 0 : DOCTOR_NOTHING;
+		if (choice != 'j')
+			return usage_error(argv, choice, "doctor");
+		json = true;
 	}
+	if (optind < argc)
+		return usage_surplus(argv[optind], "doctor");
 	evthread_use_pthreads();
 	signal(SIGPIPE, SIG_IGN);
 	log_set_level(LOG_LEVEL_ERROR);

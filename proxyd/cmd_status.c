@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "config/usage.h"
 #include "control/control.h"
 #include "control/status.h"
 #include "log.h"
@@ -42,7 +43,8 @@ int cmd_status(int argc, char **argv)
 	bool json = false;
 	int choice;
 
-	while ((choice = getopt_long(argc, argv, "jh", longs, NULL)) != -1) {
+	opterr = 0;
+	while ((choice = getopt_long(argc, argv, ":jh", longs, NULL)) != -1) {
 		switch (choice) {
 		case 'j':
 			json = true;
@@ -58,12 +60,10 @@ int cmd_status(int argc, char **argv)
 			       "(default " SETTINGS_CONTROL_DEFAULT ").\n");
 			return 0;
 		default:
-			return PROXY_EXIT_USAGE;
+			return usage_error(argv, choice, "status");
 		}
 	}
-	if (optind < argc) {
-		log_error("%s: not an option; see proxyd status --help", argv[optind]);
-		return PROXY_EXIT_USAGE;
-	}
+	if (optind < argc)
+		return usage_surplus(argv[optind], "status");
 	return ask(path, json);
 }

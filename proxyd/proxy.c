@@ -95,9 +95,10 @@ static int open_cgroup(struct proxy *proxy)
 	}
 	/* A trial of the doctor is followed by the real thing, which says it. */
 	if (settings->probe)
-		log_warning("cannot find or mount cgroup v2: %s; sockets are enrolled from user space "
-			    "instead (mount it, or name a cgroup with --cgroup)",
-			    strerror(-proxy->cgroup));
+		log_warning(
+			"cannot find or mount cgroup v2: %s; sockets are enrolled from user space "
+			"instead (mount it, or name a cgroup with --cgroup)",
+			strerror(-proxy->cgroup));
 	return 0;
 }
 
@@ -126,7 +127,7 @@ static int load_kernel_lane(struct proxy *proxy)
 
 int proxy_open_kernel_lane(struct proxy *proxy)
 {
-	char missing[128];
+	char missing[256];
 	int err;
 
 	if (proxy->settings.lane == LANE_RELAY) {

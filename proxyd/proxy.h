@@ -24,7 +24,7 @@ struct proxy {
 	struct worker *workers[SL_WORKERS_MAX];
 	unsigned int worker_count;
 	uint64_t started_ms;
-	char kernel_lane_reason[256]; /* why there is no kernel lane; empty if there is one */
+	char kernel_lane_reason[384]; /* why there is no kernel lane; empty if there is one */
 };
 
 /*

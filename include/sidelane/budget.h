@@ -21,8 +21,9 @@
 #define SL_BUDGET_EPOCHS 8
 
 struct sl_epoch {
-	__u32 end;    /* stream position (low 32 bits) after the epoch's last byte */
+	__u64 end;    /* stream position after the epoch's last byte */
 	__u32 charge; /* true size of its skbs, bytes; 0 says that the epoch is free */
+	__u32 unused;
 };
 
 struct sl_budget {
@@ -40,7 +41,7 @@ static inline __u64 sl_budget_held(const struct sl_budget *budget)
 }
 
 /* Account for an skb of `truesize` bytes whose last payload byte is at `end` - 1. */
-static inline void sl_budget_charge(struct sl_budget *budget, __u32 window, __u32 end,
+static inline void sl_budget_charge(struct sl_budget *budget, __u32 window, __u64 end,
 				    __u32 truesize)
 {
 	__u32 next = (budget->current + 1) % SL_BUDGET_EPOCHS;
@@ -54,16 +55,16 @@ static inline void sl_budget_charge(struct sl_budget *budget, __u32 window, __u3
 }
 
 /*
- * Settle the account after a look at the destination: `position` is the stream position (low
- * 32 bits) up to which bytes have left the backlog, `queued` its sk_wmem_queued, read in that
+ * Settle the account after a look at the destination: `position` is the stream position up
+ * to which bytes have left the backlog, `queued` its sk_wmem_queued, read in that
  * order: what moves from one to the other in between is then counted twice, never missed.
  */
-static inline void sl_budget_settle(struct sl_budget *budget, __u32 position, __u32 queued)
+static inline void sl_budget_settle(struct sl_budget *budget, __u64 position, __u32 queued)
 {
 	for (__u32 i = 0; i < SL_BUDGET_EPOCHS; i++) {
 		struct sl_epoch *epoch = &budget->epochs[i];
 
-		if (epoch->charge && (__s32)(position - epoch->end) >= 0) {
+		if (epoch->charge && position >= epoch->end) {
 			budget->backlog -= epoch->charge;
 			epoch->charge = 0;
 		}

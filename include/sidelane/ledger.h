@@ -29,11 +29,11 @@ enum sl_direction_index {
 
 struct sl_ledger {
 	struct sl_key key; /* of the source; the socket is in `sockets` under it */
-	__u64 redirected; /* bytes that entered the kernel lane */
-	__u64 passed;     /* bytes left to proxyd, since the socket was enrolled */
-	__u64 skbs;       /* skbs redirected */
-	__u64 last_ns;    /* CLOCK_MONOTONIC (coarse) at the last skb */
-	__u32 base;       /* destination's write_seq where this ledger's stream starts */
+	__u64 redirected;  /* bytes that entered the kernel lane */
+	__u64 passed;      /* bytes left to proxyd, since the socket was enrolled */
+	__u64 skbs;        /* skbs redirected */
+	__u64 last_ns;     /* CLOCK_MONOTONIC (coarse) at the last skb */
+	__u32 base;        /* destination's write_seq where this ledger's stream starts */
 	__u32 unused;
 	struct sl_budget budget;
 	struct sl_pattern pattern;
@@ -69,22 +69,27 @@ static inline enum sl_verdict sl_rule(const struct sl_ledger *ledger,
 	return SL_REDIRECT;
 }
 
-/* The stream position that the destination's write_seq must reach when nothing is held. */
-static inline __u32 sl_ledger_position(const struct sl_ledger *ledger)
+/* The stream position behind the last byte that came in. */
+static inline __u64 sl_ledger_position(const struct sl_ledger *ledger)
 {
-	return (__u32)(ledger->redirected + ledger->passed);
+	return ledger->redirected + ledger->passed;
 }
 
 /*
  * Settle the budget against the destination: its write_seq, then its sk_wmem_queued, read in
  * that order. Only to be called when passed == relayed. As long as nothing was redirected, all
- * that proxyd ever sent is in write_seq, so the base follows from it.
+ * that proxyd ever sent is in write_seq, so the base follows from it. What is still in the backlog
+ * is far less than 4 GiB, so 32 bits tell how much.
  */
 static inline void sl_ledger_settle(struct sl_ledger *ledger, __u32 write_seq, __u32 queued)
 {
+	__u64 position = sl_ledger_position(ledger);
+	__u32 outstanding;
+
 	if (!ledger->redirected)
 		ledger->base = write_seq - (__u32)ledger->passed;
-	sl_budget_settle(&ledger->budget, write_seq - ledger->base, queued);
+	outstanding = (__u32)position - (write_seq - ledger->base);
+	sl_budget_settle(&ledger->budget, position - outstanding, queued);
 }
 
 static inline void sl_ledger_redirect(struct sl_ledger *ledger, __u32 window, __u32 len,

@@ -26,10 +26,10 @@
 #define SL_SAMPLES_SMALL 2
 
 struct sl_pattern {
-	__u64 since_ns;	      /* CLOCK_MONOTONIC at the sample's start */
+	__u64 since_ns;       /* CLOCK_MONOTONIC at the sample's start */
 	__u64 since_bytes;    /* bytes redirected then */
 	__u32 since_opposite; /* skbs redirected in the other direction then, low 32 bits */
-	__u32 small;	      /* samples in a row that were a stream of small writes */
+	__u32 small;          /* samples in a row that were a stream of small writes */
 };
 
 /*

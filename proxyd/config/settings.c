@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "config/units.h"
+#include "config/usage.h"
 #include "log.h"
 #include "sidelane/shared.h"
 
@@ -235,15 +236,16 @@ int settings_parse(struct settings *settings, int argc, char **argv)
 			rows[i].name, rows[i].operand ? required_argument : no_argument, NULL, 1};
 	longs[ROWS] = (struct option){"help", no_argument, NULL, 'h'};
 	optind = 1;
-	while ((choice = getopt_long(argc, argv, "", longs, &index)) != -1) {
+	opterr = 0; /* one line for each error, in proxyd's own words */
+	while ((choice = getopt_long(argc, argv, ":", longs, &index)) != -1) {
 		const char *why = "";
 
 		if (choice == 'h') {
 			print_help();
 			return 1;
 		}
-		if (choice == '?') {
-			log_error("see proxyd run --help for the options");
+		if (choice == '?' || choice == ':') {
+			usage_error(argv, choice, "run");
 			return -EINVAL;
 		}
 		if (rows[index].parse((char *)settings + rows[index].offset, optarg, &why)) {
@@ -252,7 +254,7 @@ int settings_parse(struct settings *settings, int argc, char **argv)
 		}
 	}
 	if (optind < argc) {
-		log_error("%s: not an option; see proxyd run --help", argv[optind]);
+		usage_surplus(argv[optind], "run");
 		return -EINVAL;
 	}
 	return check(settings);

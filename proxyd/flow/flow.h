@@ -117,6 +117,29 @@ void flow_abort(struct flow *flow);
 
 void flow_free(struct flow *flow);
 
+/* --- For connect.c, pump.c and relay.c, which move the flow along --- */
+
+/* The upstream is connected. */
+void flow_opened(struct flow *flow);
+
+/*
+ * One side has sent a RST. What it sent before goes on to the survivor, then a RST; what was
+ * meant for it is dropped.
+ */
+void flow_reset(struct flow *flow, int side);
+
+/* All that the reset side had sent was given to the survivor: reset it when it has them. */
+void flow_finish_reset(struct flow *flow);
+
+/* The direction's last byte was given to the destination: pass its end on. */
+void flow_finish(struct flow *flow, int direction);
+
+/* Watch each socket for what its directions' lanes and held bytes call for. */
+void flow_update_interest(struct flow *flow);
+
+/* Whether the flow's bytes cross in the kernel from the first one on. */
+bool flow_for_kernel_lane(const struct flow *flow);
+
 /* Whether the sockets may be in the SOCKHASH, so that splice(2) does not see their bytes. */
 bool flow_enrolled(const struct flow *flow);
 

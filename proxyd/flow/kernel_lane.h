@@ -3,9 +3,8 @@
 #define PROXYD_KERNEL_LANE_H
 
 /*
- * The kernel lane as proxyd drives it: loads and attaches the programs, enrols and pairs
- * sockets, publishes what proxyd has relayed, and reads from the ledger and from TCP what is
- * still on its way. It knows sockets and ledgers, not flows.
+ * The kernel lane as a whole: loads and attaches the programs. The workers use it by way of their
+ * splicers.
  */
 
 #include <stdbool.h>
@@ -30,9 +29,17 @@ struct kernel_lane_options {
 	bool watch; /* send SL_EVENT_SMALL_WRITES */
 };
 
-struct kernel_lane;
-struct splicer;
-struct splice_pair;
+/* What a loaded lane is made of; the fields are for the splicers, which work on its maps. */
+struct kernel_lane {
+	struct kernel_lane_options options;
+	struct sidelane *programs;
+	struct bpf_link *sock_ops;      /* NULL: proxyd enrols */
+	struct sl_published *published; /* the map's memory */
+	size_t published_size;
+	int sockets, ledgers, peers, wakeups; /* maps */
+	uint32_t pairs_per_worker;
+	bool unsent_limited; /* net.ipv4.tcp_notsent_lowat is set */
+};
 
 /*
  * Load the programs and attach them. Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. Nothing is
@@ -53,77 +60,10 @@ int kernel_lane_totals(const struct kernel_lane *lane, struct sl_totals *sums);
  */
 int kernel_lane_claim(const struct kernel_lane *lane, int fd);
 
-typedef void splicer_event_cb(void *user, uint32_t pair, const struct sl_event *event);
-
 /*
- * A worker's own access to the lane. `event` is called from splicer_dispatch() with the pair's
- * index, below the number that splicer_pairs() gives. Returns 0 or -errno.
+ * Size a socket's send buffer for what the verdict program may send it. Returns 0 or -errno;
+ * needs CAP_NET_ADMIN.
  */
-int splicer_new(struct kernel_lane *lane, uint32_t worker, splicer_event_cb *event, void *user,
-		struct splicer **out);
-void splicer_free(struct splicer *splicer);
-uint32_t splicer_pairs(const struct splicer *splicer);
-
-/* A file descriptor that is readable while events wait for splicer_dispatch(). */
-int splicer_event_fd(const struct splicer *splicer);
-void splicer_dispatch(struct splicer *splicer);
-
-/*
- * Enrol the downstream socket fds[0] and the upstream socket fds[1] where sock_ops has not done it,
- * and publish each as the other's peer. Both must be ESTABLISHED. `read` says for each whether
- * bytes were read from it before. Both directions start in the relay lane.
- *
- * Returns 0 and the new pair. -EAGAIN: unread bytes wait, which may be part of an skb; read them
- * and try again. Otherwise -errno (-ENOSPC: no pair is free, -EOPNOTSUPP: the kernel
- * takes no such socket), and then too a pair if a socket is in the map all the same; the
- * directions of that pair must stay in the relay lane. Enrolled sockets must be read with recv()
- * only: splice(2) does not see what the verdict program passed.
- */
-int splicer_pair(struct splicer *splicer, const int fds[2], const bool read[2],
-		 struct splice_pair **out);
-
-/* The socket's cookie, 0 if it has none. */
-uint64_t splicer_cookie(int fd);
-
-/* Drop what sock_ops keeps for a socket that was closed without ever having been paired. */
-void splicer_forget(struct splicer *splicer, uint64_t cookie);
-
-uint32_t splice_pair_index(const struct splice_pair *pair);
-
-/* Both sockets must have been closed: no verdict program can be at work on them any more. */
-void splice_pair_free(struct splice_pair *pair);
-
-/* Let a direction's bytes enter `lane` as soon as the one rule allows it. */
-void splice_set_lane(struct splice_pair *pair, enum sl_direction_index direction,
-		     enum sl_lane lane);
-
-/* The destination has taken `bytes` more of the passed bytes. */
-void splice_publish(struct splice_pair *pair, enum sl_direction_index direction, uint64_t bytes);
-
-/*
- * Whether every byte that was passed has been published, so that proxyd may sleep: the next pass
- * sends an event. Passed bytes may be neither published nor readable yet: where the source has
- * a backlog of its own they queue behind it (sk_psock_verdict_apply, 6.18).
- */
-bool splice_caught_up(const struct splice_pair *pair, enum sl_direction_index direction);
-
-/* A copy of the direction's ledger. Returns 0 or -errno. */
-int splice_ledger(const struct splice_pair *pair, enum sl_direction_index direction,
-		  struct sl_ledger *ledger);
-
-/*
- * Whether all that was redirected has reached the destination's send queue. `sent` is what proxyd
- * itself has ever sent there, bytes. Only valid while nothing can be redirected, that is while
- * passed bytes wait for proxyd, or the source has ended, or the lane is the relay. Returns 1, 0
- * (ask again soon), or -errno.
- */
-int splice_drained(const struct sl_ledger *ledger, enum sl_direction_index direction,
-		   int destination, uint64_t sent);
-
-/*
- * Whether every byte that the source's TCP received before its FIN was redirected or read by
- * proxyd (`read` bytes ever). Returns 1, 0 (ask again soon), or -errno.
- */
-int splice_complete(const struct sl_ledger *ledger, int source, uint64_t read);
+int kernel_lane_size_buffer(const struct kernel_lane *lane, int fd);
 
 #endif

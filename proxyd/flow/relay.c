@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "flow/kernel_lane.h"
+#include "flow/splicer.h"
 #include "flow/pipe_pool.h"
 #include "flow/worker.h"
 

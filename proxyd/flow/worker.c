@@ -9,42 +9,18 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
 
 #define EVENTS_A_TURN   256
-#define POLL_FIRST_US   50
-#define POLL_DOUBLINGS  7 /* up to 6.4 ms, beyond the jiffy in which the kernel retries a send */
 #define ACCEPT_PAUSE_MS 100
-#define SWEEP_MS_MIN    100
 
 enum worker_request {
 	REQUEST_NONE,
 	REQUEST_DRAIN,
 	REQUEST_STOP,
 };
-
-/* --- Clocks ------------------------------------------------------------------------------ */
-
-static uint64_t now(clockid_t clock, uint64_t unit)
-{
-	struct timespec time;
-
-	clock_gettime(clock, &time);
-	return (uint64_t)time.tv_sec * (1000000000 / unit) + (uint64_t)time.tv_nsec / unit;
-}
-
-uint64_t worker_now_ms(void)
-{
-	return now(CLOCK_MONOTONIC_COARSE, 1000000);
-}
-
-uint64_t worker_now_us(void)
-{
-	return now(CLOCK_MONOTONIC, 1000);
-}
 
 /* xorshift64* (Vigna, 2014) */
 uint64_t worker_random(struct worker *worker)
@@ -55,58 +31,7 @@ uint64_t worker_random(struct worker *worker)
 	return worker->random * 0x2545F4914F6CDD1DULL >> 32;
 }
 
-/* --- Deadlines --------------------------------------------------------------------------- */
-
-/* Sweep when the next deadline is due, and not before: idle flows cost no wake-ups. */
-static void arm_sweep(struct worker *worker, uint64_t deadline)
-{
-	uint64_t now_ms = worker_now_ms();
-	uint64_t wait = deadline > now_ms ? deadline - now_ms : 0;
-	struct timeval interval;
-
-	if (deadline == UINT64_MAX || (worker->sweep_at && worker->sweep_at <= deadline))
-		return;
-	if (wait < SWEEP_MS_MIN)
-		wait = SWEEP_MS_MIN;
-	interval.tv_sec = (time_t)(wait / 1000);
-	interval.tv_usec = (suseconds_t)(wait % 1000 * 1000);
-	worker->sweep_at = deadline;
-	evtimer_add(worker->sweep, &interval);
-}
-
-/*
- * A list's flows share one timeout, so a new deadline belongs at the tail, but for a flow in the
- * kernel lane whose last byte is found to be older: walk back for it.
- */
-void worker_set_deadline(struct flow *flow, struct flow_list *list, uint64_t since,
-			 uint64_t timeout)
-{
-	struct flow *before;
-
-	if (flow->listed)
-		TAILQ_REMOVE(flow->listed, flow, by_deadline);
-	flow->listed = list;
-	flow->deadline = timeout ? since + timeout : UINT64_MAX;
-	before = TAILQ_LAST(list, flow_list);
-	while (before && before->deadline > flow->deadline)
-		before = TAILQ_PREV(before, flow_list, by_deadline);
-	if (before)
-		TAILQ_INSERT_AFTER(list, before, flow, by_deadline);
-	else
-		TAILQ_INSERT_HEAD(list, flow, by_deadline);
-	arm_sweep(flow->worker, TAILQ_FIRST(list)->deadline);
-}
-
-static void sweep_list(struct worker *worker, struct flow_list *list)
-{
-	uint64_t now_ms = worker_now_ms();
-	struct flow *flow;
-
-	while ((flow = TAILQ_FIRST(list)) && flow->deadline <= now_ms)
-		flow_expired(flow);
-	if (flow)
-		arm_sweep(worker, flow->deadline);
-}
+/* --- Flows that ended, and those that wait for time -------------------------------------- */
 
 static void free_closed(struct worker *worker)
 {
@@ -120,19 +45,6 @@ static void free_closed(struct worker *worker)
 		event_base_loopbreak(worker->base);
 }
 
-static void on_sweep(evutil_socket_t fd, short what, void *user)
-{
-	struct worker *worker = user;
-
-	(void)fd;
-	(void)what;
-	worker->sweep_at = 0;
-	sweep_list(worker, &worker->connecting);
-	sweep_list(worker, &worker->idle);
-	sweep_list(worker, &worker->resetting);
-	free_closed(worker);
-}
-
 void worker_bury(struct flow *flow)
 {
 	worker_poll_cancel(flow);
@@ -141,69 +53,23 @@ void worker_bury(struct flow *flow)
 	TAILQ_INSERT_TAIL(&flow->worker->closed, flow, by_deadline);
 }
 
-/* --- Polls ------------------------------------------------------------------------------- */
-
-static void arm_timer(struct worker *worker, uint64_t at_us)
+static void on_sweep(evutil_socket_t fd, short what, void *user)
 {
-	const struct itimerspec when = {
-		.it_value = {.tv_sec = (time_t)(at_us / 1000000),
-			     .tv_nsec = (long)(at_us % 1000000 * 1000)},
-	};
+	struct worker *worker = user;
 
-	if (worker->timer_at && worker->timer_at <= at_us)
-		return;
-	worker->timer_at = at_us;
-	timerfd_settime(worker->timer, TFD_TIMER_ABSTIME, &when, NULL);
+	(void)fd;
+	(void)what;
+	worker_sweep(worker);
+	free_closed(worker);
 }
 
-void worker_poll_soon(struct flow *flow)
-{
-	struct worker *worker = flow->worker;
-
-	if (flow->polled)
-		return;
-	flow->polled = true;
-	flow->poll_at = worker_now_us() + ((uint64_t)POLL_FIRST_US << flow->polls);
-	if (flow->polls < POLL_DOUBLINGS)
-		flow->polls++;
-	TAILQ_INSERT_TAIL(&worker->polled, flow, by_poll);
-	arm_timer(worker, flow->poll_at);
-}
-
-void worker_poll_cancel(struct flow *flow)
-{
-	if (!flow->polled)
-		return;
-	flow->polled = false;
-	TAILQ_REMOVE(&flow->worker->polled, flow, by_poll);
-}
-
-/* Flows that ask again while they are served go to `waiting`, so that each is served once. */
 static void on_poll(evutil_socket_t fd, short what, void *user)
 {
 	struct worker *worker = user;
-	struct flow_list due = TAILQ_HEAD_INITIALIZER(due);
-	uint64_t expirations, now_us, next = UINT64_MAX;
-	struct flow *flow;
 
+	(void)fd;
 	(void)what;
-	if (read(fd, &expirations, sizeof(expirations)) < 0)
-		return;
-	worker->timer_at = 0;
-	now_us = worker_now_us();
-	TAILQ_CONCAT(&due, &worker->polled, by_poll);
-	while ((flow = TAILQ_FIRST(&due))) {
-		TAILQ_REMOVE(&due, flow, by_poll);
-		if (flow->poll_at > now_us) {
-			TAILQ_INSERT_TAIL(&worker->polled, flow, by_poll);
-			next = flow->poll_at < next ? flow->poll_at : next;
-			continue;
-		}
-		flow->polled = false;
-		flow_poll(flow);
-	}
-	if (next != UINT64_MAX)
-		arm_timer(worker, next);
+	worker_serve_polls(worker);
 	free_closed(worker);
 }
 

@@ -17,7 +17,7 @@
 
 #include "config/settings.h"
 #include "flow/flow.h"
-#include "flow/kernel_lane.h"
+#include "flow/splicer.h"
 #include "flow/pipe_pool.h"
 #include "stats.h"
 
@@ -103,6 +103,10 @@ void worker_set_deadline(struct flow *flow, struct flow_list *list, uint64_t sin
 /* Have flow_poll() called in a short while: microseconds at first, a few ms when it repeats. */
 void worker_poll_soon(struct flow *flow);
 void worker_poll_cancel(struct flow *flow);
+
+/* Serve the flows whose deadline has passed; those whose poll is due. */
+void worker_sweep(struct worker *worker);
+void worker_serve_polls(struct worker *worker);
 
 /* The flow used up its turn: have flow_ready() called again for what `side` has to read. */
 void worker_again(struct flow *flow, enum side side);

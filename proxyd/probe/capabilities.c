@@ -30,8 +30,9 @@ size_t capabilities_missing(char *names, size_t size)
 		if (capability_held(capabilities_needed[i].number))
 			continue;
 		if (used < size)
-			used += (size_t)snprintf(names + used, size - used, "%s%s",
-						 missing ? ", " : "", capabilities_needed[i].name);
+			used += (size_t)snprintf(names + used, size - used, "%s%s %s",
+						 missing ? ", " : "", capabilities_needed[i].name,
+						 capabilities_needed[i].purpose);
 		missing++;
 	}
 	return missing;

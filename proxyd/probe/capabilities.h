@@ -17,7 +17,7 @@ extern const size_t capabilities_needed_count;
 
 bool capability_held(int number);
 
-/* Write the names of those that are missing, separated by commas. Returns how many are. */
+/* Write those that are missing, each with its purpose, as a list. Returns how many are. */
 size_t capabilities_missing(char *names, size_t size);
 
 /*

@@ -286,7 +286,9 @@ static int fionread_of_enrolled(int *unread)
 		const int fds[2] = {up.server, down.server};
 
 		err = splicer_pair(splicer, fds, read, &pair);
-		if (!err && !trial_send(up.client, 0, 100)) {
+		if (!err)
+			err = trial_send(up.client, 0, 100);
+		if (!err) {
 			usleep(20 * 1000);
 			err = ioctl(up.server, SIOCINQ, unread);
 		}
@@ -304,7 +306,7 @@ static int fionread_of_enrolled(int *unread)
 static void examine_fionread(struct report *report)
 {
 	struct finding *finding = add(report, "FIONREAD", SCOPE_NOTHING, "");
-	int unread;
+	int unread = 0;
 
 	if (fionread_of_enrolled(&unread))
 		conclude(finding, FINDING_SKIPPED, "could not be tried");

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "flow/kernel_lane.h"
+#include "flow/splicer.h"
 #include "flow/socket_key.h"
 #include "probe/capabilities.h"
 #include "probe/cgroup.h"

@@ -285,7 +285,7 @@ static void check_window(const struct direction *d)
 
 static void run(struct direction *d)
 {
-	unsigned int weights[4];
+	unsigned int weights[4] = {1, 1, 1, 1};
 
 	for (unsigned int step = 0; d->read < BYTES || d->ledger.passed != d->half.relayed;
 	     step++) {

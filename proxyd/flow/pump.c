@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Moving a direction's bytes, in whatever lane, up to its end. */
+#define _GNU_SOURCE
+#include "flow/pump.h"
+
+#include <errno.h>
+
+#include "flow/relay.h"
+#include "flow/splicer.h"
+#include "flow/worker.h"
+
+/* Bytes of one direction in one turn of the loop, so that one flow does not starve the others. */
+#define TURN_BYTES (1024 * 1024)
+
+/*
+ * Whether proxyd may send: nothing that was redirected is still on its way to the destination.
+ * Only asked while bytes that proxyd took have not been published, so nothing new is redirected.
+ */
+static bool may_send(struct flow *flow, int d)
+{
+	struct direction *direction = &flow->directions[d];
+	struct sl_ledger ledger;
+
+	if (!flow->paired || direction->drained)
+		return true;
+	direction->drained = !splice_ledger(flow->pair, (enum sl_direction_index)d, &ledger) &&
+			     splice_drained(&ledger, (enum sl_direction_index)d, flow->fds[!d],
+					    direction->sent) > 0;
+	return direction->drained;
+}
+
+/*
+ * The source's end was read. Bytes may still be on their way to proxyd (behind the source's own
+ * backlog, or in a stream parser's queue) or in the destination's backlog, which shutdown(2)
+ * would drop. Returns whether the direction is all done.
+ */
+static bool ended(struct flow *flow, int d)
+{
+	const struct direction *direction = &flow->directions[d];
+	struct sl_ledger ledger;
+
+	if (!flow->paired)
+		return true;
+	if (!splice_ledger(flow->pair, (enum sl_direction_index)d, &ledger) &&
+	    splice_complete(&ledger, flow->fds[d], direction->read) > 0 &&
+	    splice_drained(&ledger, (enum sl_direction_index)d, flow->fds[!d], direction->sent) > 0)
+		return true;
+	worker_poll_soon(flow);
+	return false;
+}
+
+/* The flow as `auto` sees it after a read: does another lane suit it better? */
+static void consider(struct flow *flow, int d, uint32_t bytes)
+{
+	flow->wants_kernel |= traffic_saw(&flow->traffic, d, bytes) &&
+			      flow->directions[d].lane == SL_LANE_RELAY &&
+			      flow->worker->proxy->settings->lane == LANE_AUTO &&
+			      flow->worker->splicer &&
+			      traffic_may_advance(&flow->traffic, worker_now_ms());
+}
+
+/* Give what is held. Returns 0 when nothing is left, else -errno with the way on arranged. */
+static int flush(struct flow *flow, int d)
+{
+	int err;
+
+	if (!may_send(flow, d)) {
+		worker_poll_soon(flow);
+		return -EAGAIN;
+	}
+	err = relay_give(flow, d);
+	if (err == -EAGAIN || !err)
+		flow_update_interest(flow);
+	return err;
+}
+
+/* Nothing to read, and no EPOLLIN to come: from here on the verdict program may redirect. */
+static void fall_asleep(struct flow *flow, int d)
+{
+	flow->directions[d].drained = false;
+	if (!splice_caught_up(flow->pair, (enum sl_direction_index)d))
+		worker_poll_soon(flow);
+}
+
+/*
+ * Take what there is, and note the end. Returns bytes, 0 when nothing more is to be had now, or
+ * -EPIPE when the destination is broken, or -ENOMEM.
+ */
+static ssize_t take(struct flow *flow, int d)
+{
+	struct direction *direction = &flow->directions[d];
+	ssize_t taken = relay_take(flow, d, !flow->paired || direction->drained);
+
+	if (taken > 0) {
+		flow->polls = 0;
+		consider(flow, d, (uint32_t)taken);
+		flow->worker->yields |= traffic_drips(&flow->traffic, (uint32_t)taken);
+		return taken;
+	}
+	if (taken == -EAGAIN) {
+		if (direction->lane == SL_LANE_KERNEL)
+			fall_asleep(flow, d);
+		return 0;
+	}
+	if (taken == -EPIPE || taken == -ENOMEM)
+		return taken;
+	direction->state = DIRECTION_ENDING;
+	if (taken < 0)
+		flow_reset(flow, d);
+	return 0;
+}
+
+/* In the relay lane a short read means that there is no more: the next bytes make a new edge. */
+static bool exhausted(const struct direction *direction, ssize_t taken)
+{
+	return taken < WORKER_BUFFER && direction->lane == SL_LANE_RELAY && !direction->hung_up &&
+	       !direction->pipe;
+}
+
+/* Returns whether to go on with the direction. */
+static bool pump_once(struct flow *flow, int d, ssize_t *budget)
+{
+	struct direction *direction = &flow->directions[d];
+	bool was_open = direction->state == DIRECTION_OPEN;
+	ssize_t moved = relay_holds(direction) ? flush(flow, d) : 0;
+
+	if (moved == -EAGAIN)
+		return false;
+	if (!moved && direction->state != DIRECTION_OPEN && ended(flow, d)) {
+		flow_finish(flow, d);
+		return false;
+	}
+	if (!moved)
+		moved = take(flow, d);
+	if (moved == -EPIPE) {
+		flow_reset(flow, !d);
+		return false;
+	}
+	if (moved < 0) {
+		stats_add(&flow->worker->stats.errors[ERROR_RESOURCES], 1);
+		flow_abort(flow);
+		return false;
+	}
+	if (!moved)
+		return was_open && direction->state == DIRECTION_ENDING;
+	*budget -= moved;
+	return relay_holds(direction) || !exhausted(direction, moved);
+}
+
+/*
+ * Move a direction's bytes until there are none, or the destination is full. In the kernel lane
+ * the last recv() must come after the last publish: a verdict that is taken after it sees what was
+ * published, and what was passed before it was read (both run under the source's lock).
+ */
+void pump(struct flow *flow, int d)
+{
+	struct direction *direction = &flow->directions[d];
+	ssize_t budget = TURN_BYTES;
+
+	do {
+		if (flow->state == FLOW_RESETTING && d != flow->reset_side)
+			return;
+		if (flow->state != FLOW_OPEN && flow->state != FLOW_RESETTING)
+			return;
+		if (direction->state == DIRECTION_SHUT) {
+			if (flow->state == FLOW_RESETTING)
+				flow_finish_reset(flow);
+			return;
+		}
+		if (budget <= 0) {
+			worker_again(flow, (enum side)d);
+			return;
+		}
+	} while (pump_once(flow, d, &budget));
+}
