@@ -217,13 +217,14 @@ static void print_help(void)
 
 static int check(const struct settings *settings)
 {
-	if (!settings->listen.count)
-		log_error("--listen is missing: say where to accept connections, as in "
-			  "--listen 127.0.0.1:9000");
-	if (!settings->upstream.count)
-		log_error("--upstream is missing: say where to connect to, as in "
-			  "--upstream 127.0.0.1:8080");
-	return settings->listen.count && settings->upstream.count ? 0 : -EINVAL;
+	if (settings->listen.count && settings->upstream.count)
+		return 0;
+	log_error("%s is missing; see proxyd run --help",
+		  settings->listen.count ? "--upstream ADDR:PORT, where to connect to,"
+		  : settings->upstream.count
+			  ? "--listen ADDR:PORT, where to accept connections,"
+			  : "what to do: --listen ADDR:PORT --upstream ADDR:PORT");
+	return -EINVAL;
 }
 
 int settings_parse(struct settings *settings, int argc, char **argv)

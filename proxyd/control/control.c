@@ -65,23 +65,39 @@ static void make_folder(const char *path)
 		mkdir(folder, 0755);
 }
 
-static int bind_socket(const char *path)
+/* Clear the path of what a killed proxyd left. Returns 0 or -errno. */
+static int take_over(const char *path)
 {
-	struct sockaddr_un address;
-	int err = address_of(path, &address);
-	int fd, other;
-	mode_t mask;
+	struct stat found;
+	int other;
 
-	if (err)
-		return err;
-	make_folder(path);
+	if (lstat(path, &found))
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(found.st_mode))
+		return -ENOTSOCK;
 	other = connect_to(path);
 	if (other >= 0) {
 		close(other);
 		return -EADDRINUSE;
 	}
-	if (other == -ECONNREFUSED)
-		unlink(path);
+	if (other != -ECONNREFUSED)
+		return other;
+	return unlink(path) ? -errno : 0;
+}
+
+static int bind_socket(const char *path)
+{
+	struct sockaddr_un address;
+	int err = address_of(path, &address);
+	mode_t mask;
+	int fd;
+
+	if (err)
+		return err;
+	make_folder(path);
+	err = take_over(path);
+	if (err)
+		return err;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;

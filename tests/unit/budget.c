@@ -26,8 +26,8 @@ struct simulation {
 	struct sl_budget budget;
 	uint32_t window;
 	uint32_t largest;  /* true size of an skb */
-	uint32_t end;      /* stream position behind the last skb charged */
-	uint32_t position; /* up to which the backlog was sent */
+	uint64_t end;      /* stream position behind the last skb charged */
+	uint64_t position; /* up to which the backlog was sent */
 	struct skbs backlog;
 	struct skbs queue;
 	uint64_t backlog_true; /* memory */
@@ -137,7 +137,7 @@ static void settle_at_once(struct simulation *simulation)
 /* The worker and the reader go on while the verdict program looks. */
 static void settle_meanwhile(struct simulation *simulation)
 {
-	uint32_t position = simulation->position;
+	uint64_t position = simulation->position;
 	uint32_t queued;
 
 	for (uint32_t i = rng_range(simulation->rng, 0, 5); i > 0; i--)
@@ -266,7 +266,7 @@ Test(budget, is_released_in_the_order_of_the_stream)
 {
 	const uint32_t window = 64 * KIB, piece = 1024;
 	struct sl_budget budget = {0};
-	uint32_t origin = UINT32_MAX - 20 * piece, end = origin;
+	uint64_t origin = UINT32_MAX - 20 * piece, end = origin;
 	uint64_t before;
 
 	while (sl_budget_held(&budget) + piece <= window) {
