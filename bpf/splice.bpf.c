@@ -140,22 +140,24 @@ int verdict(struct __sk_buff *skb)
 {
 	__u64 cookie = bpf_get_socket_cookie(skb);
 	struct sl_ledger *ledger = bpf_map_lookup_elem(&ledgers, &cookie);
-	struct sl_peer *peer = bpf_map_lookup_elem(&peers, &cookie);
 	struct sl_published *half = NULL;
-	__u32 truesize = true_size(skb);
 	struct sl_totals *sums;
+	struct sl_peer *peer;
+	__u32 truesize;
 
 	if (!skb->len)
 		return SK_DROP;
 	if (!ledger)
 		return SK_PASS;
 	ledger->last_ns = bpf_ktime_get_coarse_ns();
+	peer = bpf_map_lookup_elem(&peers, &cookie);
 	if (peer)
 		half = bpf_map_lookup_elem(&published, &peer->slot);
 	if (!half) {
 		ledger->passed += skb->len;
 		return SK_PASS;
 	}
+	truesize = true_size(skb);
 	sums = my_totals();
 	if (decide(ledger, peer, half, truesize) == SL_REDIRECT) {
 		if (bpf_sk_redirect_hash(skb, &sockets, &peer->destination, 0) == SK_PASS) {

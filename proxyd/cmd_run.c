@@ -202,6 +202,8 @@ int cmd_run(int argc, char **argv)
 		log_set_level(LOG_LEVEL_DEBUG);
 	evthread_use_pthreads();
 	signal(SIGPIPE, SIG_IGN);
+	/* To everybody in this field it means "reload"; there is nothing to reload yet. */
+	signal(SIGHUP, SIG_IGN);
 	err = start(&run);
 	if (!err) {
 		say_ready(&run);

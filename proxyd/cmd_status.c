@@ -21,6 +21,12 @@ static int ask(const char *path, bool json)
 			  path, strerror(errno));
 		return PROXY_EXIT_CONTROL;
 	}
+	if (json_object_get(status, "error")) {
+		log_error("proxyd answers: %s",
+			  json_string_value(json_object_get(status, "error")));
+		json_decref(status);
+		return PROXY_EXIT_CONTROL;
+	}
 	if (json) {
 		json_dumpf(status, stdout, JSON_INDENT(2));
 		printf("\n");

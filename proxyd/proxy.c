@@ -15,8 +15,10 @@
 #include "probe/capabilities.h"
 #include "probe/doctor.h"
 
-/* Sockets of a flow, and a pipe for a stream in the relay. */
-#define DESCRIPTORS_A_FLOW 2
+#define SOCKETS_A_FLOW 2
+
+/* More flows than this stay in the relay: the maps are sized beforehand. */
+#define KERNEL_FLOWS_MAX 65536
 
 static unsigned int cores(void)
 {
@@ -27,19 +29,24 @@ static unsigned int cores(void)
 	return (unsigned int)CPU_COUNT(&set);
 }
 
-static uint32_t flows_max(void)
+/* Flows are made of descriptors: use as many as we may have. */
+static void raise_file_limit(void)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return 1024;
-	if (limit.rlim_cur < limit.rlim_max) {
+	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
-	if (limit.rlim_cur > 2 * 1024 * 1024)
-		limit.rlim_cur = 2 * 1024 * 1024;
-	return (uint32_t)(limit.rlim_cur / DESCRIPTORS_A_FLOW);
+}
+
+static uint32_t kernel_flows(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur / SOCKETS_A_FLOW > KERNEL_FLOWS_MAX)
+		return KERNEL_FLOWS_MAX;
+	return (uint32_t)(limit.rlim_cur / SOCKETS_A_FLOW);
 }
 
 int proxy_new(const struct settings *settings, struct proxy **out)
@@ -50,6 +57,7 @@ int proxy_new(const struct settings *settings, struct proxy **out)
 		log_error("out of memory");
 		return -PROXY_EXIT_FAILED;
 	}
+	raise_file_limit();
 	proxy->settings = *settings;
 	proxy->cgroup = -1;
 	if (!proxy->settings.workers)
@@ -67,6 +75,9 @@ static int without_kernel_lane(struct proxy *proxy, enum proxy_exit status)
 {
 	const char *reason = proxy->kernel_lane_reason;
 
+	/* A trial of the doctor, which reports by itself. */
+	if (!proxy->settings.probe)
+		return -(int)status;
 	if (proxy->settings.lane == LANE_KERNEL) {
 		log_error("no kernel lane: %s (or use --lane auto)", reason);
 		return -(int)status;
@@ -107,7 +118,7 @@ static int load_kernel_lane(struct proxy *proxy)
 	const struct settings *settings = &proxy->settings;
 	const struct kernel_lane_options options = {
 		.workers = (uint32_t)settings->workers,
-		.flows_max = flows_max(),
+		.flows_max = kernel_flows(),
 		.window = (uint32_t)settings->window,
 		.watch = settings->lane == LANE_AUTO,
 		.cgroup = proxy->cgroup,

@@ -61,7 +61,6 @@ static int connect_endpoint(struct flow *flow)
 	if (fd < 0)
 		return -errno;
 	flow->fds[UPSTREAM] = fd;
-	flow->interest[UPSTREAM] = 0;
 	/* As on the listening socket (listener.c): the relay and the kernel lane agree. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
@@ -81,9 +80,8 @@ void connect_failed(struct flow *flow, int err)
 	while (err) {
 		flow->tried++;
 		report_connect_failure(flow, err);
-		if (flow->fds[UPSTREAM] >= 0)
-			close(flow->fds[UPSTREAM]);
-		flow->fds[UPSTREAM] = -1;
+		flow_close_socket(flow, UPSTREAM, false);
+		flow->directions[SL_DOWN].hung_up = false;
 		if (flow->tried >= upstream->count) {
 			flow_abort(flow);
 			return;

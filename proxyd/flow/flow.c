@@ -60,26 +60,24 @@ static void touch(struct flow *flow)
 			    flow->worker->proxy->settings->idle_timeout);
 }
 
-static void close_sockets(struct flow *flow, bool abort)
+void flow_close_socket(struct flow *flow, enum side side, bool abort)
 {
-	struct splicer *splicer = flow->worker->splicer;
-	bool forget = flow->worker->proxy->sock_ops && !flow->pair;
 	const struct linger hard = {.l_onoff = 1, .l_linger = 0};
+	struct splicer *splicer = flow->worker->splicer;
+	uint64_t cookie = 0;
 
-	for (int side = DOWNSTREAM; side <= UPSTREAM; side++) {
-		uint64_t cookie = 0;
-
-		if (flow->fds[side] < 0)
-			continue;
-		if (forget)
-			cookie = splicer_cookie(flow->fds[side]);
-		if (abort)
-			setsockopt(flow->fds[side], SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
-		close(flow->fds[side]);
-		flow->fds[side] = -1;
-		if (cookie)
-			splicer_forget(splicer, cookie);
-	}
+	if (flow->fds[side] < 0)
+		return;
+	/* sock_ops may have enrolled a socket that was never paired. */
+	if (flow->worker->proxy->sock_ops && !flow->pair)
+		cookie = splicer_cookie(flow->fds[side]);
+	if (abort)
+		setsockopt(flow->fds[side], SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	close(flow->fds[side]);
+	flow->fds[side] = -1;
+	flow->interest[side] = 0;
+	if (cookie)
+		splicer_forget(splicer, cookie);
 }
 
 static void flow_close(struct flow *flow, bool abort)
@@ -93,7 +91,8 @@ static void flow_close(struct flow *flow, bool abort)
 		splice_set_lane(flow->pair, SL_DOWN, SL_LANE_RELAY);
 		worker->spliced[splice_pair_index(flow->pair)] = NULL;
 	}
-	close_sockets(flow, abort);
+	flow_close_socket(flow, DOWNSTREAM, abort);
+	flow_close_socket(flow, UPSTREAM, abort);
 	if (flow->pair) {
 		splice_pair_free(flow->pair);
 		flow->pair = NULL;
@@ -299,8 +298,9 @@ void flow_ready(struct flow *flow, enum side side, uint32_t events)
 	}
 	if (events & EPOLLERR)
 		flow_reset(flow, side);
-	turn(flow, side == DOWNSTREAM || (events & EPOLLOUT),
-	     side == UPSTREAM || (events & EPOLLOUT));
+	turn(flow,
+	     side == DOWNSTREAM || (events & EPOLLOUT && relay_holds(&flow->directions[SL_UP])),
+	     side == UPSTREAM || (events & EPOLLOUT && relay_holds(&flow->directions[SL_DOWN])));
 }
 
 void flow_event(struct flow *flow, const struct sl_event *event)

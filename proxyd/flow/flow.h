@@ -134,6 +134,9 @@ void flow_finish_reset(struct flow *flow);
 /* The direction's last byte was given to the destination: pass its end on. */
 void flow_finish(struct flow *flow, int direction);
 
+/* Close a socket, with a RST if `abort`, and forget what sock_ops keeps for it. */
+void flow_close_socket(struct flow *flow, enum side side, bool abort);
+
 /* Watch each socket for what its directions' lanes and held bytes call for. */
 void flow_update_interest(struct flow *flow);
 

@@ -9,11 +9,12 @@
 #define POOLED_MAX 64
 
 /*
- * Four times the default of 64 KiB, so that one splice takes what a bulk sender queues between
- * two turns of the loop. A user without CAP_SYS_RESOURCE may be refused (pipe(7),
- * pipe-user-pages-soft); the default then serves.
+ * Four times the default, so that one splice takes what a bulk sender queues between two turns of
+ * the loop. Past pipe-user-pages-soft (pipe(7)) a user without CAP_SYS_RESOURCE gets 64 KiB, then
+ * 8 KiB: that is worse than a copy, so no pipe then.
  */
-#define PIPE_BYTES (256 * 1024)
+#define PIPE_BYTES     (256 * 1024)
+#define PIPE_BYTES_MIN (64 * 1024)
 
 static void pipe_close(struct pipe *pipe)
 {
@@ -44,7 +45,11 @@ struct pipe *pipe_pool_take(struct pipe_pool *pool)
 	size = fcntl(pipe->write_end, F_SETPIPE_SZ, PIPE_BYTES);
 	if (size < 0)
 		size = fcntl(pipe->write_end, F_GETPIPE_SZ);
-	pipe->capacity = size > 0 ? (size_t)size : 4096;
+	pipe->capacity = size > 0 ? (size_t)size : 0;
+	if (pipe->capacity < PIPE_BYTES_MIN) {
+		pipe_close(pipe);
+		return NULL;
+	}
 	return pipe;
 }
 

@@ -168,7 +168,8 @@ void pump(struct flow *flow, int d)
 			return;
 		}
 		if (budget <= 0) {
-			worker_again(flow, (enum side)d);
+			/* Neither held nor unread bytes make an edge: come back by the clock. */
+			worker_poll_soon(flow);
 			return;
 		}
 	} while (pump_once(flow, d, &budget));

@@ -196,8 +196,8 @@ static int give_spliced(struct flow *flow, int d)
 		ssize_t given = splice(pipe->read_end, NULL, flow->fds[!d], NULL, pipe->filled,
 				       SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
-		if (given < 0)
-			return errno == EAGAIN ? -EAGAIN : -EPIPE;
+		if (given <= 0)
+			return given && errno == EAGAIN ? -EAGAIN : -EPIPE;
 		pipe->filled -= (size_t)given;
 		count_sent(flow, d, (size_t)given);
 	}

@@ -15,6 +15,7 @@
 #include "flow/socket_key.h"
 
 #define RING_BYTES_MAX (4 * 1024 * 1024)
+#define RECORD_BYTES   (sizeof(struct sl_event) + BPF_RINGBUF_HDR_SZ)
 
 struct splice_pair {
 	struct splicer *splicer;
@@ -32,7 +33,8 @@ struct splicer {
 	void *user;
 	struct splice_pair *pairs;
 	struct splice_pair *free;
-	uint64_t lost_seen; /* events lost so far, by any worker */
+	uint32_t ring_records; /* that fit in the ring */
+	uint64_t lost_seen;    /* events lost so far, by any worker */
 };
 
 static int read_ledger(const struct kernel_lane *lane, uint64_t cookie, struct sl_ledger *ledger)
@@ -66,10 +68,9 @@ static int dispatch(void *user, void *data, size_t size)
  */
 static uint32_t ring_size(uint32_t pairs)
 {
-	const uint32_t record = sizeof(struct sl_event) + BPF_RINGBUF_HDR_SZ;
 	uint32_t size = 64 * 1024;
 
-	while (size / record < 2 * pairs && size < RING_BYTES_MAX)
+	while (size / RECORD_BYTES < 2 * pairs && size < RING_BYTES_MAX)
 		size *= 2;
 	return size;
 }
@@ -77,13 +78,14 @@ static uint32_t ring_size(uint32_t pairs)
 static int new_ring(struct splicer *splicer)
 {
 	int rings = splicer->lane->wakeups;
-	int map = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "wakeups", 0, 0,
-				 ring_size(splicer->lane->pairs_per_worker), NULL);
+	uint32_t size = ring_size(splicer->lane->pairs_per_worker);
+	int map = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "wakeups", 0, 0, size, NULL);
 	int err;
 
 	if (map < 0)
 		return map;
 	splicer->ring_map = map;
+	splicer->ring_records = (uint32_t)(size / RECORD_BYTES);
 	err = bpf_map_update_elem(rings, &splicer->worker, &map, BPF_ANY);
 	if (err)
 		return err;
@@ -167,8 +169,10 @@ static void recover_lost(struct splicer *splicer)
 
 void splicer_dispatch(struct splicer *splicer)
 {
-	ring_buffer__consume(splicer->ring);
-	recover_lost(splicer);
+	int events = ring_buffer__consume(splicer->ring);
+
+	if (events < 0 || (uint32_t)events >= splicer->ring_records / 2)
+		recover_lost(splicer);
 }
 
 static uint32_t slot_of(const struct splice_pair *pair, enum sl_direction_index direction)

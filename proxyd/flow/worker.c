@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <event2/listener.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,14 +87,10 @@ int worker_watch(struct worker *worker, struct flow *flow, enum side side, uint3
 	int operation = flow->interest[side] ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 	struct epoll_event event = {.events = events | EPOLLET, .data.u64 = pack(flow, side)};
 
+	if (epoll_ctl(worker->epoll, operation, flow->fds[side], &event))
+		return -errno;
 	flow->interest[side] = events;
-	return epoll_ctl(worker->epoll, operation, flow->fds[side], &event) ? -errno : 0;
-}
-
-/* EPOLL_CTL_MOD reports anew what is ready. */
-void worker_again(struct flow *flow, enum side side)
-{
-	worker_watch(flow->worker, flow, side, flow->interest[side] | EPOLLIN);
+	return 0;
 }
 
 /*
@@ -149,10 +146,13 @@ static void on_splices(evutil_socket_t fd, short what, void *user)
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
 		      int length, void *user)
 {
+	struct worker *worker = user;
+
 	(void)listener;
 	(void)address;
 	(void)length;
-	flow_start(user, fd);
+	flow_start(worker, fd);
+	free_closed(worker);
 }
 
 static void resume_listening(evutil_socket_t fd, short what, void *user)
@@ -339,8 +339,14 @@ static void *run(void *user)
 
 int worker_start(struct worker *worker)
 {
-	int err = pthread_create(&worker->thread, NULL, run, worker);
+	sigset_t all, before;
+	int err;
 
+	/* Signals are for the main thread. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&worker->thread, NULL, run, worker);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	worker->started = !err;
 	return -err;
 }

@@ -108,9 +108,6 @@ void worker_poll_cancel(struct flow *flow);
 void worker_sweep(struct worker *worker);
 void worker_serve_polls(struct worker *worker);
 
-/* The flow used up its turn: have flow_ready() called again for what `side` has to read. */
-void worker_again(struct flow *flow, enum side side);
-
 /* The next number of the lane switching knob. */
 uint64_t worker_random(struct worker *worker);
 

@@ -4,6 +4,7 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 const struct needed_capability capabilities_needed[] = {
 	{CAP_BPF, "CAP_BPF", "to load BPF programs and maps"},
@@ -54,5 +55,7 @@ int capabilities_drop(void)
 		if (held[i])
 			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
 				     (unsigned int)kept[i]);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
 	return capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
 }

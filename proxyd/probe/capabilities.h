@@ -21,8 +21,8 @@ bool capability_held(int number);
 size_t capabilities_missing(char *names, size_t size);
 
 /*
- * Give up every capability but those that a running proxyd goes on using. Returns 0 or -errno.
- * Without CAP_SETPCAP the bounding set stays as it is, which is no error.
+ * Give up every capability but those that a running proxyd goes on using, and the means to get
+ * any back. Returns 0 or -errno.
  */
 int capabilities_drop(void);
 

@@ -347,7 +347,7 @@ bool doctor_kernel_lane_safe(bool stream_parser, char *reason, size_t size)
 	struct trial trial;
 
 	if (trial_start(&trial, LANE_KERNEL, stream_parser, TRIAL_WINDOW)) {
-		snprintf(reason, size, "the programs cannot be loaded; see proxyd doctor");
+		snprintf(reason, size, "the trial on 127.0.0.1 did not start; see proxyd doctor");
 		return false;
 	}
 	examine_traffic(&report, &trial, SCOPE_KERNEL_LANE);
