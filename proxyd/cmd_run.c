@@ -61,9 +61,9 @@ static void on_signal(evutil_socket_t number, short what, void *user)
 		proxy_stop(run->proxy);
 		return;
 	}
-	log_notice("%s: accepting no more, %llu flows may finish within %llu s", strsignal(number),
+	log_notice("%s: accepting no more, %llu flows may finish within %llu ms", strsignal(number),
 		   (unsigned long long)active_flows(run->proxy),
-		   (unsigned long long)run->settings.drain_timeout / 1000);
+		   (unsigned long long)run->settings.drain_timeout);
 	notify_systemd("STOPPING=1");
 	run->draining = true;
 	evtimer_add(run->drain_timeout, &timeout);

@@ -13,6 +13,8 @@
 #include "flow/worker.h"
 #include "log.h"
 
+#define LOG_LINES_MAX 50 /* a second, by each worker */
+
 /*
  * What a socket is watched for while the upstream connects. A flow that goes to the kernel lane
  * from its first byte need not hear of it.
@@ -35,6 +37,21 @@ static enum error_kind connect_error_kind(int err)
 	return err == ETIMEDOUT ? ERROR_CONNECT_TIMEOUT : ERROR_CONNECT_OTHER;
 }
 
+/* An upstream that is down fails for every client: a few lines a second tell as much. */
+static bool may_log(struct worker *worker)
+{
+	uint64_t second = worker_now_ms() / 1000;
+
+	if (worker->log_second != second) {
+		if (worker->log_lines > LOG_LINES_MAX)
+			log_warning("%u more connects failed in that second",
+				    worker->log_lines - LOG_LINES_MAX);
+		worker->log_second = second;
+		worker->log_lines = 0;
+	}
+	return worker->log_lines++ < LOG_LINES_MAX;
+}
+
 static void report_connect_failure(struct flow *flow, int err)
 {
 	const struct address_list *upstream = &flow->worker->proxy->settings->upstream;
@@ -42,6 +59,8 @@ static void report_connect_failure(struct flow *flow, int err)
 	struct address downstream = {.length = sizeof(downstream.ipv6)};
 
 	stats_add(&flow->worker->stats.errors[connect_error_kind(err)], 1);
+	if (!may_log(flow->worker))
+		return;
 	if (getpeername(flow->fds[DOWNSTREAM], &downstream.any, &downstream.length))
 		downstream.length = 0;
 	log_warning("client %s: cannot connect to %s: %s%s", address_format(&downstream, client),

@@ -181,9 +181,20 @@ static void on_accept_error(struct evconnlistener *listener, void *user)
 	event_base_once(worker->base, -1, EV_TIMEOUT, resume_listening, worker, &pause);
 }
 
-static void stop_listening(struct worker *worker)
+/* Connections that wait to be accepted would be reset with their listening socket. */
+static void accept_waiting(struct worker *worker, int listening)
+{
+	int fd;
+
+	while ((fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
+		flow_start(worker, fd);
+}
+
+static void stop_listening(struct worker *worker, bool drain)
 {
 	for (unsigned int i = 0; i < SETTINGS_ADDRESSES_MAX && worker->listeners[i]; i++) {
+		if (drain)
+			accept_waiting(worker, evconnlistener_get_fd(worker->listeners[i]));
 		evconnlistener_free(worker->listeners[i]);
 		worker->listeners[i] = NULL;
 	}
@@ -207,7 +218,7 @@ static void on_mailbox(evutil_socket_t fd, short what, void *user)
 
 	(void)fd;
 	(void)what;
-	stop_listening(worker);
+	stop_listening(worker, atomic_load(&worker->request) == REQUEST_DRAIN);
 	worker->draining = true;
 	if (atomic_load(&worker->request) == REQUEST_STOP) {
 		abort_all(worker, &worker->connecting);
@@ -368,7 +379,7 @@ void worker_free(struct worker *worker)
 {
 	if (!worker)
 		return;
-	stop_listening(worker);
+	stop_listening(worker, false);
 	abort_all(worker, &worker->connecting);
 	abort_all(worker, &worker->idle);
 	abort_all(worker, &worker->resetting);

@@ -58,6 +58,8 @@ struct worker {
 	uint64_t timer_at; /* us; 0: not armed */
 	uint32_t index;
 	uint32_t next_endpoint;
+	uint32_t log_lines; /* about failed connects, in this second */
+	uint64_t log_second;
 	atomic_int request; /* enum worker_request */
 	atomic_bool ended;
 	bool yields; /* a stream of small reads was served in this turn */
