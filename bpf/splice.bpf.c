@@ -7,6 +7,7 @@
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
 
 #define SL_MAP
 #include "maps.bpf.h"
@@ -33,16 +34,20 @@ struct sock {
 
 struct tcp_sock {
 	__u32 write_seq;
+	__u32 copied_seq;
+	__u32 max_window;
 } __attribute__((preserve_access_index));
 
 struct sk_buff {
 	unsigned int truesize;
+	char cb[48];
 } __attribute__((preserve_access_index));
 
 extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
 
-/* Set by proxyd before the load, from the running kernel's BTF. */
-const volatile __u8 has_kern_ctx = 0;
+/* Set by proxyd before the load. */
+const volatile __u8 has_kern_ctx = 0;      /* 6.2 */
+const volatile __u8 has_stream_parser = 0; /* skbs come by way of strparser, whole and trimmed */
 
 /*
  * What an skb weighs where its true size cannot be read (before 6.2): a page fragment of
@@ -58,6 +63,58 @@ static __always_inline __u32 true_size(struct __sk_buff *skb)
 		return kernel_skb->truesize;
 	}
 	return skb->len + SKB_OVERHEAD;
+}
+
+/* Where the source's stream goes on, before its first skb. */
+static __u32 first_seq(struct sl_ledger *ledger, __u32 seq)
+{
+	struct bpf_sock *source = bpf_map_lookup_elem(&sockets, &ledger->key);
+	struct tcp_sock *tcp;
+
+	if (!source)
+		return seq;
+	tcp = bpf_skc_to_tcp_sock(source);
+	if (tcp)
+		seq = tcp->copied_seq;
+	bpf_sk_release(source);
+	return seq;
+}
+
+/* bpf_skb_adjust_room takes at most 0xfff bytes at once (net/core/filter.c). */
+#define TRIM_STEP      0xfff
+#define TRIM_STEPS_MAX 32
+
+/*
+ * An skb may begin with bytes that TCP has received before: a retransmission cut otherwise.
+ * tcp_recvmsg and strparser skip them, tcp_read_skb does not (6.18), so they must go here.
+ * TCP_SKB_CB(skb)->seq is the first field of the control block.
+ */
+static void trim(struct __sk_buff *skb, struct sl_ledger *ledger)
+{
+	struct sk_buff *kernel_skb;
+	__u32 seq, old;
+
+	if (!has_kern_ctx || has_stream_parser)
+		return;
+	kernel_skb = bpf_cast_to_kern_ctx(skb);
+	if (bpf_core_read(&seq, sizeof(seq), &kernel_skb->cb))
+		return;
+	if (!ledger->redirected && !ledger->passed)
+		ledger->next_seq = first_seq(ledger, seq);
+	old = ledger->next_seq - seq;
+	if ((__s32)(seq + skb->len - ledger->next_seq) > 0)
+		ledger->next_seq = seq + skb->len;
+	if ((__s32)old <= 0)
+		return;
+	if (old > skb->len)
+		old = skb->len;
+	for (int i = 0; i < TRIM_STEPS_MAX && old; i++) {
+		__u32 step = old < TRIM_STEP ? old : TRIM_STEP;
+
+		if (bpf_skb_adjust_room(skb, -(__s32)step, 0, 0))
+			return;
+		old -= step;
+	}
 }
 
 static __always_inline struct sl_totals *my_totals(void)
@@ -91,7 +148,10 @@ static int look_at_destination(struct sl_ledger *ledger, struct sl_peer *peer)
 	if (tcp) {
 		__u32 write_seq = *(volatile __u32 *)&tcp->write_seq;
 		int queued = *(volatile int *)&((struct sock *)tcp)->sk_wmem_queued;
+		__u32 half_window = tcp->max_window / 2;
 
+		/* tcp_bound_to_half_wnd: a small window makes small skbs, whatever GSO can do. */
+		ledger->budget.goal = half_window;
 		sl_ledger_settle(ledger, write_seq, queued);
 		err = 0;
 	}
@@ -110,9 +170,9 @@ static void watch(struct sl_ledger *ledger, const struct sl_peer *peer, __u64 co
 }
 
 static enum sl_verdict decide(struct sl_ledger *ledger, struct sl_peer *peer,
-			      const struct sl_published *half, __u32 truesize)
+			      const struct sl_published *half, __u32 weight)
 {
-	enum sl_verdict verdict = sl_rule(ledger, half, truesize);
+	enum sl_verdict verdict = sl_rule(ledger, half, weight);
 	struct sl_totals *sums;
 
 	if (verdict != SL_LOOK && ledger->redirected)
@@ -121,7 +181,7 @@ static enum sl_verdict decide(struct sl_ledger *ledger, struct sl_peer *peer,
 		return SL_PASS;
 	if (look_at_destination(ledger, peer))
 		return SL_PASS;
-	verdict = sl_rule(ledger, half, truesize);
+	verdict = sl_rule(ledger, half, weight);
 	if (verdict != SL_LOOK)
 		return verdict;
 	sums = my_totals();
@@ -143,12 +203,15 @@ int verdict(struct __sk_buff *skb)
 	struct sl_published *half = NULL;
 	struct sl_totals *sums;
 	struct sl_peer *peer;
-	__u32 truesize;
+	__u32 weight;
 
 	if (!skb->len)
 		return SK_DROP;
 	if (!ledger)
 		return SK_PASS;
+	trim(skb, ledger);
+	if (!skb->len)
+		return SK_DROP;
 	ledger->last_ns = bpf_ktime_get_coarse_ns();
 	peer = bpf_map_lookup_elem(&peers, &cookie);
 	if (peer)
@@ -157,11 +220,11 @@ int verdict(struct __sk_buff *skb)
 		ledger->passed += skb->len;
 		return SK_PASS;
 	}
-	truesize = true_size(skb);
+	weight = sl_budget_weight(&ledger->budget, skb->len, true_size(skb));
 	sums = my_totals();
-	if (decide(ledger, peer, half, truesize) == SL_REDIRECT) {
+	if (decide(ledger, peer, half, weight) == SL_REDIRECT) {
 		if (bpf_sk_redirect_hash(skb, &sockets, &peer->destination, 0) == SK_PASS) {
-			sl_ledger_redirect(ledger, half->window, skb->len, truesize);
+			sl_ledger_redirect(ledger, half->window, skb->len, weight);
 			if (sums)
 				sums->bytes[peer->direction & 1] += skb->len;
 			if (half->watched && !(ledger->skbs % SL_SAMPLE))

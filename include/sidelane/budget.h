@@ -30,7 +30,9 @@ struct sl_budget {
 	__u32 queued;  /* the destination's sk_wmem_queued at the last look, bytes */
 	__u32 backlog; /* sum of the epochs' charges, bytes */
 	__u32 current; /* index of the epoch that takes charges */
+	__u32 stale;   /* proxyd may have sent since the last look: `queued` may be too low */
 	__u32 unused;
+	__u32 goal; /* payload bytes that the destination puts into an skb; 0: not known */
 	struct sl_epoch epochs[SL_BUDGET_EPOCHS];
 };
 
@@ -38,6 +40,21 @@ struct sl_budget {
 static inline __u64 sl_budget_held(const struct sl_budget *budget)
 {
 	return (__u64)budget->queued + budget->backlog;
+}
+
+/* What an skb of the destination weighs beyond its payload: its head and struct sk_buff. */
+#define SL_SEND_OVERHEAD 1536
+
+/*
+ * What `len` bytes that came in an skb of `truesize` bytes weigh at most, there or in the send
+ * queue of a destination that makes skbs of `goal` bytes (tcp_xmit_size_goal, 6.18).
+ */
+static inline __u32 sl_budget_weight(const struct sl_budget *budget, __u32 len, __u32 truesize)
+{
+	__u32 goal = budget->goal ? budget->goal : 1;
+	__u64 there = len + ((__u64)len / goal + 1) * SL_SEND_OVERHEAD;
+
+	return there > truesize ? (__u32)there : truesize;
 }
 
 /* Account for an skb of `truesize` bytes whose last payload byte is at `end` - 1. */
@@ -70,6 +87,7 @@ static inline void sl_budget_settle(struct sl_budget *budget, __u64 position, __
 		}
 	}
 	budget->queued = queued;
+	budget->stale = 0;
 }
 
 #endif

@@ -34,7 +34,7 @@ struct sl_ledger {
 	__u64 skbs;        /* skbs redirected */
 	__u64 last_ns;     /* CLOCK_MONOTONIC (coarse) at the last skb */
 	__u32 base;        /* destination's write_seq where this ledger's stream starts */
-	__u32 unused;
+	__u32 next_seq;    /* of the source: where its next skb must begin */
 	struct sl_budget budget;
 	struct sl_pattern pattern;
 };
@@ -55,16 +55,16 @@ enum sl_verdict {
 };
 
 /*
- * The one rule, for an skb that weighs `truesize` bytes of memory.
+ * The one rule, for an skb that weighs `weight` bytes of memory (sl_budget_weight).
  */
 static inline enum sl_verdict sl_rule(const struct sl_ledger *ledger,
-				      const struct sl_published *published, __u32 truesize)
+				      const struct sl_published *published, __u32 weight)
 {
 	if (published->lane != SL_LANE_KERNEL)
 		return SL_PASS;
 	if (ledger->passed != published->relayed)
 		return SL_PASS;
-	if (sl_budget_held(&ledger->budget) + truesize > published->window)
+	if (ledger->budget.stale || sl_budget_held(&ledger->budget) + weight > published->window)
 		return SL_LOOK;
 	return SL_REDIRECT;
 }
@@ -110,6 +110,7 @@ static inline int sl_ledger_pass(struct sl_ledger *ledger, const struct sl_publi
 	int first = published->lane == SL_LANE_KERNEL && ledger->passed == published->relayed;
 
 	ledger->passed += len;
+	ledger->budget.stale = 1;
 	return first;
 }
 

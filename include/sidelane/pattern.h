@@ -51,10 +51,7 @@ static inline int sl_pattern_sample(struct sl_pattern *pattern, __u64 bytes, __u
 	pattern->since_bytes = bytes;
 	pattern->since_opposite = opposite;
 	pattern->small = small ? pattern->small + 1 : 0;
-	if (pattern->small < SL_SAMPLES_SMALL)
-		return 0;
-	pattern->small = 0;
-	return 1;
+	return pattern->small == SL_SAMPLES_SMALL;
 }
 
 #endif

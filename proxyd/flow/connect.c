@@ -26,7 +26,7 @@ static int watch_connecting(struct flow *flow, enum side side)
 	if (side == UPSTREAM || !flow_for_kernel_lane(flow))
 		events |= EPOLLOUT;
 	if (!flow_for_kernel_lane(flow))
-		events |= EPOLLIN;
+		events |= EPOLLIN | EPOLLPRI;
 	return worker_watch(flow->worker, flow, side, events);
 }
 
@@ -100,7 +100,7 @@ void connect_failed(struct flow *flow, int err)
 		flow->tried++;
 		report_connect_failure(flow, err);
 		flow_close_socket(flow, UPSTREAM, false);
-		flow->directions[SL_DOWN].hung_up = false;
+		flow->directions[SL_DOWN].read_on = false;
 		if (flow->tried >= upstream->count) {
 			flow_abort(flow);
 			return;

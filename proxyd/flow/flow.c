@@ -46,7 +46,7 @@ void flow_update_interest(struct flow *flow)
 		uint32_t events = EPOLLRDHUP;
 
 		if (from->lane == SL_LANE_RELAY)
-			events |= EPOLLIN;
+			events |= EPOLLIN | EPOLLPRI;
 		if (to->lane == SL_LANE_RELAY || relay_holds(to))
 			events |= EPOLLOUT;
 		if (flow->interest[side] != events)
@@ -288,8 +288,9 @@ void flow_ready(struct flow *flow, enum side side, uint32_t events)
 {
 	struct direction *from = &flow->directions[side];
 
-	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-		from->hung_up = true;
+	/* recv() stops at an urgent byte, in line or not: a short read means nothing then. */
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
+		from->read_on = true;
 	if (flow->state == FLOW_CLOSED)
 		return;
 	if (flow->state == FLOW_CONNECTING) {
@@ -310,7 +311,7 @@ void flow_event(struct flow *flow, const struct sl_event *event)
 	if (flow->state != FLOW_OPEN && flow->state != FLOW_RESETTING)
 		return;
 	stats_add(&flow->worker->stats.wakeups, 1);
-	if (event->kind == SL_EVENT_SMALL_WRITES &&
+	if (event->kind == SL_EVENT_SMALL_WRITES && flow->directions[d].lane == SL_LANE_KERNEL &&
 	    flow->worker->proxy->settings->lane == LANE_AUTO) {
 		stats_add(&flow->worker->stats.fallbacks[FALLBACK_SMALL_WRITES], 1);
 		traffic_retreat(&flow->traffic, worker_now_ms());

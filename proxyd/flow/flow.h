@@ -68,7 +68,8 @@ struct direction {
 	uint8_t lane;       /* enum sl_lane that proxyd has published */
 	uint8_t full_reads; /* reads in a row that filled the buffer: bulk */
 	bool drained;       /* nothing that was redirected is on its way: proxyd may send */
-	bool hung_up;       /* the source's FIN or RST was announced: read to the end */
+	bool source_held;   /* its receive window was shut: passed bytes pile up */
+	bool read_on;       /* short reads prove nothing: an end or an urgent byte was announced */
 	struct held *held;  /* copied */
 	struct pipe *pipe;  /* spliced with splice(2) */
 };

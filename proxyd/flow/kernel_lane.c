@@ -61,6 +61,7 @@ static int load(struct kernel_lane *lane, bool kern_ctx)
 	if (!programs)
 		return -errno;
 	programs->rodata->has_kern_ctx = kern_ctx;
+	programs->rodata->has_stream_parser = lane->options.hook == SKB_HOOK_PARSER;
 	err = size_maps(programs, &lane->options);
 	if (!err && lane->options.cgroup < 0)
 		err = bpf_program__set_autoload(programs->progs.enrol, false);
@@ -146,7 +147,8 @@ int kernel_lane_new(const struct kernel_lane_options *options, struct kernel_lan
 	libbpf_set_print(log_libbpf);
 	*step = "load the programs";
 	err = load(lane, true);
-	if (err && err != -EPERM)
+	/* Without a parser segments must be trimmed, which needs the kernel's own context. */
+	if (err && err != -EPERM && options->hook == SKB_HOOK_PARSER)
 		err = load(lane, false);
 	if (!err) {
 		*step = "attach the programs";

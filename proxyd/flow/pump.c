@@ -74,12 +74,25 @@ static int flush(struct flow *flow, int d)
 	return err;
 }
 
-/* Nothing to read, and no EPOLLIN to come: from here on the verdict program may redirect. */
+/*
+ * Nothing to read, and no EPOLLIN to come: from here on the verdict program may redirect. Passed
+ * bytes that are stuck behind a backlog (the budget keeps it moving, but global memory pressure can
+ * stop any TCP) must not grow without bound.
+ */
 static void fall_asleep(struct flow *flow, int d)
 {
-	flow->directions[d].drained = false;
-	if (!splice_caught_up(flow->pair, (enum sl_direction_index)d))
+	struct direction *direction = &flow->directions[d];
+	uint64_t pending = splice_pending(flow->pair, (enum sl_direction_index)d);
+	bool hold = pending > flow->worker->proxy->settings->window;
+
+	if (direction->lane == SL_LANE_KERNEL)
+		direction->drained = false;
+	if (pending)
 		worker_poll_soon(flow);
+	if (hold != direction->source_held && (hold || !pending)) {
+		splice_hold_source(flow->fds[d], hold);
+		direction->source_held = hold;
+	}
 }
 
 /*
@@ -98,7 +111,7 @@ static ssize_t take(struct flow *flow, int d)
 		return taken;
 	}
 	if (taken == -EAGAIN) {
-		if (direction->lane == SL_LANE_KERNEL)
+		if (direction->lane == SL_LANE_KERNEL || direction->source_held)
 			fall_asleep(flow, d);
 		return 0;
 	}
@@ -113,7 +126,7 @@ static ssize_t take(struct flow *flow, int d)
 /* In the relay lane a short read means that there is no more: the next bytes make a new edge. */
 static bool exhausted(const struct direction *direction, ssize_t taken)
 {
-	return taken < WORKER_BUFFER && direction->lane == SL_LANE_RELAY && !direction->hung_up &&
+	return taken < WORKER_BUFFER && direction->lane == SL_LANE_RELAY && !direction->read_on &&
 	       !direction->pipe;
 }
 

@@ -129,7 +129,11 @@ static void return_pipe(struct flow *flow, struct direction *direction)
 	direction->pipe = NULL;
 }
 
-static ssize_t take_splice(struct flow *flow, int d)
+/*
+ * At an urgent byte splice(2) finds nothing, and at the FIN behind it the end of the stream
+ * (tcp_splice_read, 6.18): only recv() is to be believed about either.
+ */
+static ssize_t take_splice(struct flow *flow, int d, bool pass_on)
 {
 	struct direction *direction = &flow->directions[d];
 	struct pipe *pipe = direction->pipe;
@@ -138,9 +142,9 @@ static ssize_t take_splice(struct flow *flow, int d)
 	int err;
 
 	if (taken <= 0) {
-		err = taken ? -errno : 0;
+		err = taken && errno != EAGAIN ? -errno : 0;
 		return_pipe(flow, direction);
-		return err;
+		return err ? err : take_copy(flow, d, pass_on);
 	}
 	if (taken < SPLICE_WORTH)
 		direction->full_reads = 0;
@@ -168,7 +172,7 @@ static bool wants_splice(struct flow *flow, int d)
 ssize_t relay_take(struct flow *flow, int d, bool pass_on)
 {
 	if (wants_splice(flow, d))
-		return take_splice(flow, d);
+		return take_splice(flow, d, pass_on);
 	return take_copy(flow, d, pass_on);
 }
 

@@ -357,12 +357,20 @@ int splice_ledger(const struct splice_pair *pair, enum sl_direction_index direct
 	return read_ledger(pair->splicer->lane, pair->cookies[direction], ledger);
 }
 
-bool splice_caught_up(const struct splice_pair *pair, enum sl_direction_index direction)
+uint64_t splice_pending(const struct splice_pair *pair, enum sl_direction_index direction)
 {
 	struct sl_ledger ledger;
 
-	return !splice_ledger(pair, direction, &ledger) &&
-	       ledger.passed == published_of(pair, direction)->relayed;
+	if (splice_ledger(pair, direction, &ledger))
+		return 0;
+	return ledger.passed - published_of(pair, direction)->relayed;
+}
+
+void splice_hold_source(int source, bool hold)
+{
+	int clamp = hold ? 1 : INT32_MAX / 2; /* tcp_set_window_clamp raises 1 to its minimum */
+
+	setsockopt(source, IPPROTO_TCP, TCP_WINDOW_CLAMP, &clamp, sizeof(clamp));
 }
 
 static int tcp_info_of(int fd, struct tcp_info *info)

@@ -61,11 +61,17 @@ void splice_set_lane(struct splice_pair *pair, enum sl_direction_index direction
 void splice_publish(struct splice_pair *pair, enum sl_direction_index direction, uint64_t bytes);
 
 /*
- * Whether every byte that was passed has been published, so that proxyd may sleep: the next pass
- * sends an event. Passed bytes may be neither published nor readable yet: where the source has
- * a backlog of its own they queue behind it (sk_psock_verdict_apply, 6.18).
+ * How many bytes were passed and not published yet. With none proxyd may sleep: the next pass sends
+ * an event. They may be unreadable yet: where the source has a backlog of its own they queue behind
+ * it (sk_psock_verdict_apply, 6.18).
  */
-bool splice_caught_up(const struct splice_pair *pair, enum sl_direction_index direction);
+uint64_t splice_pending(const struct splice_pair *pair, enum sl_direction_index direction);
+
+/*
+ * Shut the source's receive window, or let it open again. Bytes that queue behind a backlog are in
+ * no memory account (tcp_read_skb orphans them), so that TCP would invite more and more of them.
+ */
+void splice_hold_source(int source, bool hold);
 
 /* A copy of the direction's ledger. Returns 0 or -errno. */
 int splice_ledger(const struct splice_pair *pair, enum sl_direction_index direction,
