@@ -174,7 +174,7 @@ static const struct option_row rows[] = {
 	{"drain-timeout", "TIME", parse_duration, FIELD(drain_timeout),
 	 "on SIGTERM, let live flows finish for this long (default 30s)"},
 	{"stream-parser", NULL, set_true, FIELD(stream_parser),
-	 "attach the verdict program behind a stream parser (kernels before 5.13)"},
+	 "attach the verdict program behind a stream parser (kernels before 6.2)"},
 	{"debug-switch-lanes", "SEED", parse_seed, 0,
 	 "move flows between lanes at random (for tests)"},
 	{"verbose", NULL, set_true, FIELD(verbose), "say more"},
