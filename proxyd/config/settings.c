@@ -219,11 +219,10 @@ static int check(const struct settings *settings)
 {
 	if (settings->listen.count && settings->upstream.count)
 		return 0;
-	log_error("%s is missing; see proxyd run --help",
-		  settings->listen.count ? "--upstream ADDR:PORT, where to connect to,"
-		  : settings->upstream.count
-			  ? "--listen ADDR:PORT, where to accept connections,"
-			  : "what to do: --listen ADDR:PORT --upstream ADDR:PORT");
+	log_error("%s%s%s; see proxyd run --help",
+		  settings->listen.count ? "" : "--listen is missing (where to accept connections)",
+		  settings->listen.count || settings->upstream.count ? "" : ", ",
+		  settings->upstream.count ? "" : "--upstream is missing (where to connect to)");
 	return -EINVAL;
 }
 
