@@ -169,19 +169,22 @@ static void watch(struct sl_ledger *ledger, const struct sl_peer *peer, __u64 co
 		wake_proxyd(peer, cookie, SL_EVENT_SMALL_WRITES);
 }
 
+/* `weight` is what the skb is to be charged, which a look may change. */
 static enum sl_verdict decide(struct sl_ledger *ledger, struct sl_peer *peer,
-			      const struct sl_published *half, __u32 weight)
+			      const struct sl_published *half, struct __sk_buff *skb, __u32 *weight)
 {
-	enum sl_verdict verdict = sl_rule(ledger, half, weight);
+	__u32 truesize = true_size(skb);
+	enum sl_verdict verdict;
 	struct sl_totals *sums;
 
-	if (verdict != SL_LOOK && ledger->redirected)
+	*weight = sl_budget_weight(&ledger->budget, skb->len, truesize);
+	verdict = sl_rule(ledger, half, *weight);
+	if (verdict == SL_PASS || (verdict == SL_REDIRECT && ledger->redirected))
 		return verdict;
-	if (verdict == SL_PASS)
-		return SL_PASS;
 	if (look_at_destination(ledger, peer))
 		return SL_PASS;
-	verdict = sl_rule(ledger, half, weight);
+	*weight = sl_budget_weight(&ledger->budget, skb->len, truesize);
+	verdict = sl_rule(ledger, half, *weight);
 	if (verdict != SL_LOOK)
 		return verdict;
 	sums = my_totals();
@@ -220,9 +223,8 @@ int verdict(struct __sk_buff *skb)
 		ledger->passed += skb->len;
 		return SK_PASS;
 	}
-	weight = sl_budget_weight(&ledger->budget, skb->len, true_size(skb));
 	sums = my_totals();
-	if (decide(ledger, peer, half, weight) == SL_REDIRECT) {
+	if (decide(ledger, peer, half, skb, &weight) == SL_REDIRECT) {
 		if (bpf_sk_redirect_hash(skb, &sockets, &peer->destination, 0) == SK_PASS) {
 			sl_ledger_redirect(ledger, half->window, skb->len, weight);
 			if (sums)

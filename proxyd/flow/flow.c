@@ -141,6 +141,9 @@ static int pair(struct flow *flow)
 
 	if (flow->pair)
 		return flow->paired ? 0 : -EOPNOTSUPP;
+	/* The ledger starts now: bytes in the relay's hands would be counted out, but never in. */
+	if (relay_holds(&flow->directions[SL_UP]) || relay_holds(&flow->directions[SL_DOWN]))
+		return -EAGAIN;
 	err = splicer_pair(worker->splicer, flow->fds, read, &flow->pair);
 	if (err == -EAGAIN)
 		return err;
@@ -245,8 +248,7 @@ static void turn(struct flow *flow, bool up, bool down)
 	if (flow->state != FLOW_OPEN)
 		return;
 	touch(flow);
-	if (flow->wants_kernel && !relay_holds(&flow->directions[SL_UP]) &&
-	    !relay_holds(&flow->directions[SL_DOWN]))
+	if (flow->wants_kernel)
 		enter_kernel_lane(flow);
 }
 
