@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Moving a direction's bytes, in whatever lane, up to its end. */
-#define _GNU_SOURCE
 #include "flow/pump.h"
 
 #include <errno.h>
@@ -160,11 +159,6 @@ static bool pump_once(struct flow *flow, int d, ssize_t *budget)
 	return relay_holds(direction) || !exhausted(direction, moved);
 }
 
-/*
- * Move a direction's bytes until there are none, or the destination is full. In the kernel lane
- * the last recv() must come after the last publish: a verdict that is taken after it sees what was
- * published, and what was passed before it was read (both run under the source's lock).
- */
 void pump(struct flow *flow, int d)
 {
 	struct direction *direction = &flow->directions[d];

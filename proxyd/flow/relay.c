@@ -226,6 +226,5 @@ void relay_drop(struct flow *flow, int d)
 
 	free(direction->held);
 	direction->held = NULL;
-	pipe_pool_give(&flow->worker->pipes, direction->pipe);
-	direction->pipe = NULL;
+	return_pipe(flow, direction);
 }
