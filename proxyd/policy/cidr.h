@@ -26,6 +26,15 @@ struct cidr_list {
  */
 int cidr_parse(const char *text, struct cidr *out, const char **why);
 
+/* The longest IPv6 address, "/128", and the end. */
+#define CIDR_TEXT 56
+
+/* Write the range as cidr_parse() takes it, always with its prefix. Returns `text`. */
+const char *cidr_format(const struct cidr *cidr, char text[CIDR_TEXT]);
+
+/* Whether every address of `inner` is in `outer`. */
+bool cidr_holds(const struct cidr *outer, const struct cidr *inner);
+
 /* Whether the address is in one of the ranges; its port does not matter. An empty list has none. */
 bool cidr_list_holds(const struct cidr_list *list, const struct address *address);
 
