@@ -6,14 +6,9 @@
 #include <stdint.h>
 
 #include "config/address.h"
+#include "config/config.h"
 
 #define SETTINGS_ADDRESSES_MAX 64
-
-enum lane_choice {
-	LANE_AUTO,
-	LANE_KERNEL,
-	LANE_RELAY,
-};
 
 struct address_list {
 	struct address items[SETTINGS_ADDRESSES_MAX];
@@ -48,6 +43,13 @@ void settings_init(struct settings *settings);
  * something is wrong, which it has then said.
  */
 int settings_parse(struct settings *settings, int argc, char **argv);
+
+/*
+ * The config that the options stand for: a listener for each --listen (listener-1, listener-2,
+ * ...), one upstream with an endpoint for each --upstream, and a route to it. Says what is wrong.
+ * Returns 0, -EINVAL or -ENOMEM.
+ */
+int config_from_settings(const struct settings *settings, struct config **out);
 
 const char *lane_choice_name(enum lane_choice lane);
 

@@ -199,6 +199,42 @@ Test(settings, takes_64_addresses_and_no_more)
 	cr_assert(strstr(errors.text, "there are too many (64 at most)"), "%s", errors.text);
 }
 
+Test(settings, become_a_config)
+{
+	static const char *const arguments[ARGUMENTS] = {
+		"--listen",     "127.0.0.1:9000",       "--listen",     "[::1]:9000",
+		"--upstream",   "10.0.0.1:80",          "--upstream",   "[::2]:81",
+		"--cgroup=/cg", "--connect-timeout=3s", "--window=1MiB"};
+	struct settings settings;
+	struct capture errors;
+	struct config *config;
+
+	cr_assert_eq(parse(&settings, arguments, &errors), 0, "%s", errors.text);
+	cr_assert_eq(config_from_settings(&settings, &config), 0);
+	cr_expect_null(config->path);
+	cr_expect_eq(config->window, 1 << 20);
+	cr_expect_str_eq(config->cgroup, "/cg");
+	cr_expect_str_eq(config->control, SETTINGS_CONTROL_DEFAULT);
+	cr_assert_eq(config->listener_count, 2);
+	cr_expect_str_eq(config->listeners[0].name, "listener-1");
+	cr_expect_str_eq(config->listeners[1].name, "listener-2");
+	cr_expect_eq(config->listeners[1].address.any.sa_family, AF_INET6);
+	cr_expect(config->listeners[1].tcp.nodelay);
+	cr_assert_eq(config->upstream_count, 1);
+	cr_expect_str_eq(config->upstreams->name, "upstream");
+	cr_expect_eq(config->upstreams->balance, BALANCE_ROUND_ROBIN);
+	cr_expect_eq(config->upstreams->retries, 1);
+	cr_expect_eq(config->upstreams->connect_timeout, 3000);
+	cr_assert_eq(config->upstreams->endpoint_count, 2);
+	cr_expect_str_eq(config->upstreams->endpoints[1].text, "[::2]:81");
+	cr_expect_eq(config->upstreams->endpoints[1].weight, 1);
+	cr_assert_eq(config->route_count, 1);
+	cr_expect_eq(config->routes->action, ROUTE_UPSTREAM);
+	cr_expect_eq(config->routes->upstream, 0);
+	cr_expect_eq(config->routes->mirror, CONFIG_NONE);
+	config_free(config);
+}
+
 Test(settings, help_names_every_option)
 {
 	static const char *const names[] = {"--listen ADDR:PORT",  "--upstream ADDR:PORT",
