@@ -65,6 +65,7 @@ int proxy_new(const struct settings *settings, struct proxy **out)
 	if (proxy->settings.workers > SL_WORKERS_MAX)
 		proxy->settings.workers = SL_WORKERS_MAX;
 	proxy->shared.settings = &proxy->settings;
+	proxy->shared.room = &proxy->room;
 	proxy->started_ms = worker_now_ms();
 	*out = proxy;
 	return 0;
@@ -238,9 +239,16 @@ int proxy_start(struct proxy *proxy, void (*ended)(void *user), void *user)
 {
 	proxy->shared.ended = ended;
 	proxy->shared.ended_user = user;
+	if (room_measure(&proxy->room, proxy->worker_count)) {
+		log_error("the limit of open files leaves no descriptors for a flow; raise it "
+			  "(ulimit -n, LimitNOFILE=)");
+		return -PROXY_EXIT_FAILED;
+	}
 	for (unsigned int i = 0; i < proxy->worker_count; i++) {
-		int err = worker_start(proxy->workers[i]);
+		int err;
 
+		proxy->workers[i]->pipes.most = proxy->room.pipes_max;
+		err = worker_start(proxy->workers[i]);
 		if (err) {
 			log_error("cannot start a thread: %s", strerror(-err));
 			return -PROXY_EXIT_FAILED;

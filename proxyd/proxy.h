@@ -20,6 +20,7 @@ enum proxy_exit {
 struct proxy {
 	struct settings settings;
 	struct proxy_shared shared;
+	struct room room;
 	int cgroup; /* its directory, where sock_ops is attached; -1: none */
 	struct worker *workers[SL_WORKERS_MAX];
 	unsigned int worker_count;

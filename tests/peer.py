@@ -7,11 +7,14 @@ peer.py hold PORT               client of an echo server: one exchange, then wai
 peer.py half-close PORT         client of an echo server: says all and shuts down at once, then reads
 peer.py reset PORT              client: connects, leaves with a RST
 peer.py closed PORT [BYTES]     client: how long until the connection is closed on it
+peer.py crowd PORT COUNT        clients of an echo server, all at once: each stays until it was
+                                answered and nobody else is any more
 
 Each says on standard output where it is; lines are flushed. Ports are those of 127.0.0.1.
 """
 import hashlib
 import os
+import selectors
 import socket
 import struct
 import sys
@@ -148,9 +151,32 @@ def closed(port, count="0"):
     wait_for_close(client)
 
 
+def crowd(port, count):
+    with selectors.DefaultSelector() as waiting:
+        for number in range(int(count)):
+            client = connect(port)
+            client.sendall(b"%08d" % number)
+            waiting.register(client, selectors.EVENT_READ, b"%08d" % number)
+        say("connected", count)
+        while waiting.get_map():
+            answered = []
+            while ready := waiting.select(1 if answered else 20):
+                for key, _ in ready:
+                    if key.fileobj.recv(8, socket.MSG_WAITALL) != key.data:
+                        sys.exit("failed: not what was sent came back")
+                    waiting.unregister(key.fileobj)
+                    answered.append(key.fileobj)
+            if not answered:
+                sys.exit("failed: nobody is answered any more")
+            say("answered", len(answered))
+            for client in answered:
+                client.close()
+    say("done")
+
+
 if __name__ == "__main__":
     commands = {
         "echo": echo, "full": full, "send": send, "hold": hold, "half-close": half_close,
-        "reset": reset, "closed": closed,
+        "reset": reset, "closed": closed, "crowd": crowd,
     }
     commands[sys.argv[1]](int(sys.argv[2]), *sys.argv[3:])

@@ -103,6 +103,7 @@ static void flow_close(struct flow *flow, bool abort)
 	relay_drop(flow, SL_DOWN);
 	flow->state = FLOW_CLOSED;
 	stats_add(&worker->stats.flows_active, (uint64_t)-1);
+	room_leave(worker->proxy->room);
 	worker_bury(flow);
 }
 
@@ -280,6 +281,7 @@ void flow_start(struct worker *worker, int fd)
 		(uint16_t)(worker->next_endpoint++ % worker->proxy->settings->upstream.count);
 	stats_add(&worker->stats.flows_total, 1);
 	stats_add(&worker->stats.flows_active, 1);
+	room_enter(worker->proxy->room);
 	worker_set_deadline(flow, &worker->connecting, 0, 0);
 	connect_start(flow);
 }

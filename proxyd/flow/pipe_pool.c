@@ -31,8 +31,11 @@ struct pipe *pipe_pool_take(struct pipe_pool *pool)
 	if (pipe) {
 		pool->free = pipe->next_free;
 		pool->count--;
+		pool->taken++;
 		return pipe;
 	}
+	if (pool->taken >= pool->most)
+		return NULL;
 	pipe = calloc(1, sizeof(*pipe));
 	if (!pipe)
 		return NULL;
@@ -50,6 +53,7 @@ struct pipe *pipe_pool_take(struct pipe_pool *pool)
 		pipe_close(pipe);
 		return NULL;
 	}
+	pool->taken++;
 	return pipe;
 }
 
@@ -57,6 +61,7 @@ void pipe_pool_give(struct pipe_pool *pool, struct pipe *pipe)
 {
 	if (!pipe)
 		return;
+	pool->taken--;
 	if (pipe->filled || pool->count >= POOLED_MAX) {
 		pipe_close(pipe);
 		return;

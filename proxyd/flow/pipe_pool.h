@@ -3,6 +3,7 @@
 #define PROXYD_PIPE_POOL_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* A pipe that carries pages from one socket to another with splice(2). */
 struct pipe {
@@ -16,10 +17,15 @@ struct pipe {
 /* The empty pipes of a worker: making one costs three system calls and two descriptors. */
 struct pipe_pool {
 	struct pipe *free;
-	unsigned int count;
+	unsigned int count; /* free */
+	uint64_t taken;
+	uint64_t most; /* of both together */
 };
 
-/* Returns an empty pipe, or NULL when there are no descriptors or memory for one. */
+/*
+ * Returns an empty pipe, or NULL when `most` are in use or there are no descriptors or memory for
+ * one.
+ */
 struct pipe *pipe_pool_take(struct pipe_pool *pool);
 
 /* A pipe that still holds bytes is closed, which drops them. NULL is ignored. */

@@ -143,6 +143,12 @@ static void on_splices(evutil_socket_t fd, short what, void *user)
 
 /* --- Listeners --------------------------------------------------------------------------- */
 
+static void pause_listening(struct worker *worker)
+{
+	for (unsigned int i = 0; i < SETTINGS_ADDRESSES_MAX && worker->listeners[i]; i++)
+		evconnlistener_disable(worker->listeners[i]);
+}
+
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
 		      int length, void *user)
 {
@@ -153,6 +159,8 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 	(void)length;
 	flow_start(worker, fd);
 	free_closed(worker);
+	if (room_is_full(worker->proxy->room, worker->index))
+		pause_listening(worker);
 }
 
 static void resume_listening(evutil_socket_t fd, short what, void *user)
@@ -161,6 +169,8 @@ static void resume_listening(evutil_socket_t fd, short what, void *user)
 
 	(void)fd;
 	(void)what;
+	if (room_is_full(worker->proxy->room, worker->index))
+		return;
 	for (unsigned int i = 0; i < SETTINGS_ADDRESSES_MAX && worker->listeners[i]; i++)
 		evconnlistener_enable(worker->listeners[i]);
 }
@@ -186,7 +196,8 @@ static void accept_waiting(struct worker *worker, int listening)
 {
 	int fd;
 
-	while ((fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
+	while (!room_is_full(worker->proxy->room, worker->index) &&
+	       (fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
 		flow_start(worker, fd);
 }
 
@@ -277,6 +288,8 @@ static int add_events(struct worker *worker)
 	int err = add_event(worker, &worker->mailbox, -1, 0, on_mailbox);
 
 	if (!err)
+		err = add_event(worker, &worker->room, -1, 0, resume_listening);
+	if (!err)
 		err = add_event(worker, &worker->sweep, -1, 0, on_sweep);
 	if (!err)
 		err = add_event(worker, &worker->poll, worker->timer, EV_READ | EV_PERSIST,
@@ -284,6 +297,8 @@ static int add_events(struct worker *worker)
 	if (!err)
 		err = add_event(worker, &worker->sockets, worker->epoll, EV_READ | EV_PERSIST,
 				on_sockets);
+	if (!err)
+		room_join(worker->proxy->room, worker->index, worker->room);
 	return err ? err : add_splicer(worker);
 }
 
@@ -385,7 +400,9 @@ void worker_free(struct worker *worker)
 	abort_all(worker, &worker->resetting);
 	worker->draining = false;
 	free_closed(worker);
+	room_quit(worker->proxy->room, worker->index);
 	free_event(worker->mailbox);
+	free_event(worker->room);
 	free_event(worker->sweep);
 	free_event(worker->poll);
 	free_event(worker->sockets);

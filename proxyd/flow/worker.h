@@ -19,6 +19,7 @@
 #include "flow/flow.h"
 #include "flow/splicer.h"
 #include "flow/pipe_pool.h"
+#include "intake/room.h"
 #include "stats.h"
 
 #define WORKER_BUFFER (64 * 1024)
@@ -26,6 +27,7 @@
 /* What all workers share; read-only once they run. */
 struct proxy_shared {
 	const struct settings *settings;
+	struct room *room;
 	struct kernel_lane *kernel_lane; /* NULL: relay only */
 	bool sock_ops;                   /* sockets are enrolled at ESTABLISHED */
 	void (*ended)(void *user);       /* a worker's thread returns; may be NULL */
@@ -38,6 +40,7 @@ struct worker {
 	struct event *mailbox; /* activated by worker_drain() and worker_stop() */
 	struct event *sockets; /* the epoll set is readable */
 	struct event *splices; /* the splicer has events */
+	struct event *room;    /* there are descriptors for flows again */
 	struct event *sweep;   /* deadlines */
 	struct event *poll;    /* the timerfd of the polled flows */
 	struct evconnlistener *listeners[SETTINGS_ADDRESSES_MAX];

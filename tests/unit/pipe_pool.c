@@ -22,7 +22,7 @@ static int open_descriptors(void)
 
 Test(pipe_pool, gives_pipes_that_never_block)
 {
-	struct pipe_pool pool = {0};
+	struct pipe_pool pool = {.most = 100};
 	struct pipe *pipe = pipe_pool_take(&pool);
 	char bytes[4096] = "hello";
 	size_t written = 0;
@@ -45,7 +45,7 @@ Test(pipe_pool, gives_pipes_that_never_block)
 
 Test(pipe_pool, gives_an_empty_pipe_again)
 {
-	struct pipe_pool pool = {0};
+	struct pipe_pool pool = {.most = 100};
 	struct pipe *first = pipe_pool_take(&pool), *second = pipe_pool_take(&pool);
 
 	cr_assert(first && second);
@@ -64,7 +64,7 @@ Test(pipe_pool, gives_an_empty_pipe_again)
 /* What one flow left in a pipe must never reach another. */
 Test(pipe_pool, closes_a_pipe_that_still_holds_bytes)
 {
-	struct pipe_pool pool = {0};
+	struct pipe_pool pool = {.most = 100};
 	int before = open_descriptors();
 	struct pipe *pipe = pipe_pool_take(&pool);
 
@@ -78,7 +78,7 @@ Test(pipe_pool, closes_a_pipe_that_still_holds_bytes)
 
 Test(pipe_pool, keeps_no_more_than_a_few)
 {
-	struct pipe_pool pool = {0};
+	struct pipe_pool pool = {.most = 100};
 	struct pipe *pipes[100];
 	int before = open_descriptors();
 
@@ -94,9 +94,31 @@ Test(pipe_pool, keeps_no_more_than_a_few)
 	cr_assert_eq(open_descriptors(), before);
 }
 
+/* Pipes must not take the descriptors that flows are promised. */
+Test(pipe_pool, gives_no_more_than_its_share)
+{
+	struct pipe_pool pool = {.most = 2};
+	struct pipe *first = pipe_pool_take(&pool), *second = pipe_pool_take(&pool);
+
+	cr_assert(first && second);
+	cr_assert_null(pipe_pool_take(&pool));
+	pipe_pool_give(&pool, first);
+	cr_assert_eq(pipe_pool_take(&pool), first);
+	cr_assert_null(pipe_pool_take(&pool));
+	/* One that is closed makes room, too. */
+	first->filled = 1;
+	pipe_pool_give(&pool, first);
+	first = pipe_pool_take(&pool);
+	cr_assert(first);
+	cr_assert_null(pipe_pool_take(&pool));
+	pipe_pool_give(&pool, first);
+	pipe_pool_give(&pool, second);
+	pipe_pool_clear(&pool);
+}
+
 Test(pipe_pool, gives_none_when_descriptors_are_out)
 {
-	struct pipe_pool pool = {0};
+	struct pipe_pool pool = {.most = 100};
 	struct rlimit limit;
 	struct pipe *pipe;
 
@@ -112,7 +134,7 @@ Test(pipe_pool, gives_none_when_descriptors_are_out)
 
 Test(pipe_pool, ignores_no_pipe)
 {
-	struct pipe_pool pool = {0};
+	struct pipe_pool pool = {.most = 100};
 
 	pipe_pool_give(&pool, NULL);
 	pipe_pool_clear(&pool);
