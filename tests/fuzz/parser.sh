@@ -1,5 +1,6 @@
 #!/bin/bash
-# Feeds a parser with what libFuzzer makes of the corpus, for a while: FUZZ_SECONDS, or 10 s.
+# Feeds a parser with what libFuzzer makes of the corpus, for a while: FUZZ_SECONDS (120 at most, for the
+# test's time limit), or 10 s.
 . "$(dirname "$0")/../lib.sh"
 
 name=${1:?"usage: parser.sh NAME"}
@@ -10,7 +11,7 @@ corpus=$(dirname "$0")/corpus/$name
 
 # What it finds goes to the first folder; an input that breaks the parser stays when the test ends.
 mkdir "$TMP/found"
-"$program" -max_total_time="${FUZZ_SECONDS:-10}" -timeout=5 -max_len=256 -print_final_stats=1 \
+"$program" -max_total_time="${FUZZ_SECONDS:-10}" -timeout=5 -print_final_stats=1 \
 	-artifact_prefix="$BUILD/tests/fuzz/$name-" "$TMP/found" "$corpus" >"$TMP/fuzz.log" 2>&1 ||
 	fail "see the log; the input is beside $program"
 runs=$(sed -n 's/^stat::number_of_executed_units: //p' "$TMP/fuzz.log")
