@@ -4,7 +4,9 @@
 
 /*
  * Whom a listener lets in, and how many. One object a listener, which outlives a reload; any thread
- * may call.
+ * may call. A source is an IPv4 address, mapped into IPv6 or not, or an IPv6 /64. Memory is
+ * bounded: a source is remembered while it has flows or, of those without, while its rate
+ * has not recovered and it is among the 65536 that were idle last.
  */
 
 #include <jansson.h>
@@ -15,9 +17,13 @@
 
 struct limit;
 
+/* Returns 0 or -errno. What is needed of the config is copied. */
 int limit_new(const struct config_listener *config, struct limit **out);
 
-/* Follow a new config of the same listener. Returns 0, or -errno with nothing changed. */
+/*
+ * Follow a new config of the same listener. Flows that are in stay, and count. Those that wait may
+ * find a place now. Returns 0, or -errno with nothing changed.
+ */
 int limit_update(struct limit *limit, const struct config_listener *config);
 
 struct limit *limit_ref(struct limit *limit);
@@ -31,13 +37,25 @@ enum limit_verdict {
 	LIMIT_SOURCE_RATE,  /* rate_per_source is spent */
 };
 
-/* `now_ms`: the monotonic clock. Out of memory for a source's entry, it is admitted uncounted. */
+/*
+ * `now_ms`: the monotonic clock. `source` may be of length 0: the client is gone. Only what is
+ * admitted is taken from the rate, so it may be asked for again and again: 1 + rate_burst
+ * at once, then rate_per_source a second. Out of memory for a source's entry, it is admitted
+ * uncounted.
+ */
 enum limit_verdict limit_admit(struct limit *limit, const struct address *source, uint64_t now_ms);
 
-/* Returns whether flows that wait for a place may be admitted now. */
+/* A client was refused for good, for limit_json(): at once, or after it had waited in vain. */
+void limit_turned_away(struct limit *limit, enum limit_verdict verdict);
+
+/*
+ * The flow has ended; `source` as in limit_admit(). Returns whether flows that wait for a place may
+ * be admitted now. A flow that was refused meanwhile but does not wait yet hears nothing of it,
+ * and LIMIT_SOURCE_RATE passes with time: who waits asks again now and then.
+ */
 bool limit_release(struct limit *limit, const struct address *source);
 
-/* For `proxyd status`: flows, and how many were turned away for which reason. */
+/* For `proxyd status`: flows, sources remembered, and how many were turned away for what. */
 json_t *limit_json(struct limit *limit);
 
 #endif
