@@ -11,6 +11,7 @@
 #include "config/units.h"
 #include "config/usage.h"
 #include "log.h"
+#include "policy/cidr.h"
 #include "sidelane/shared.h"
 
 #define WINDOW_MIN (64 * 1024)
@@ -53,6 +54,32 @@ static int parse_address(void *field, const char *text, const char **why)
 	err = address_parse(text, &list->items[list->count], why);
 	if (!err)
 		list->count++;
+	return err;
+}
+
+static bool same_address(const struct address *a, const struct address *b)
+{
+	uint8_t bytes[2][16];
+
+	cidr_address_bytes(a, bytes[0]);
+	cidr_address_bytes(b, bytes[1]);
+	return !memcmp(bytes[0], bytes[1], sizeof(bytes[0])) &&
+	       a->ipv4.sin_port == b->ipv4.sin_port && /* sin6_port is at the same place */
+	       (a->any.sa_family != AF_INET6 || b->any.sa_family != AF_INET6 ||
+		a->ipv6.sin6_scope_id == b->ipv6.sin6_scope_id);
+}
+
+/* SO_REUSEPORT, with which the workers share an address, would let it pass without a word. */
+static int parse_listen(void *field, const char *text, const char **why)
+{
+	struct address_list *list = field;
+	int err = parse_address(field, text, why);
+
+	for (unsigned int i = 0; !err && i + 1 < list->count; i++)
+		if (same_address(&list->items[i], &list->items[list->count - 1])) {
+			*why = "it is given twice";
+			err = -EINVAL;
+		}
 	return err;
 }
 
@@ -150,7 +177,7 @@ static int set_true(void *field, const char *text, const char **why)
 #define FIELD(name) offsetof(struct settings, name)
 
 static const struct option_row rows[] = {
-	{"listen", "ADDR:PORT", parse_address, FIELD(listen),
+	{"listen", "ADDR:PORT", parse_listen, FIELD(listen),
 	 "accept connections here (repeatable; [::1]:9000 for IPv6)"},
 	{"upstream", "ADDR:PORT", parse_address, FIELD(upstream),
 	 "connect them to here (repeatable: taken in turn, the next one when\n"

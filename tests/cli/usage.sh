@@ -74,6 +74,8 @@ refused "--frobnicate / --help" status --frobnicate
 refused "--frobnicate / --help" doctor --frobnicate
 refused "surplus" doctor surplus
 
+refused "--listen / 127.0.0.1:1 / twice" run "${BOTH[@]}" "${LISTEN[@]}"
+
 # Values out of range.
 refused "--lane / quick / auto, kernel and relay" run "${BOTH[@]}" --lane quick
 refused "--lane" run "${BOTH[@]}" --lane ''

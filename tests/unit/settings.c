@@ -95,6 +95,9 @@ Test(settings, each_option)
 	EXPECT("--upstream", "[::1]:7000",
 	       settings.upstream.count == 2 &&
 		       settings.upstream.items[1].any.sa_family == AF_INET6);
+	EXPECT("--listen", "127.0.0.1:9001", settings.listen.count == 2);
+	EXPECT("--listen", "0.0.0.0:9000", settings.listen.count == 2);
+	EXPECT("--upstream", "127.0.0.1:8080", settings.upstream.count == 2);
 	EXPECT("--listen", "[::1]:7000",
 	       settings.listen.count == 2 && settings.listen.items[0].any.sa_family == AF_INET);
 #undef EXPECT
@@ -129,6 +132,8 @@ Test(settings, says_what_is_wrong)
 		{"--idle-timeout", "1000001h", "it must be at most 1000000h"},
 		{"--debug-switch-lanes", "x", "--debug-switch-lanes x: it is no number"},
 		{"--listen", "9000", "--listen 9000: a port must follow, as in 127.0.0.1:9000"},
+		{"--listen", "127.0.0.1:9000", "--listen 127.0.0.1:9000: it is given twice"},
+		{"--listen", "[::ffff:127.0.0.1]:9000", "it is given twice"},
 		{"--upstream", "localhost:80",
 		 "--upstream localhost:80: the host is no IP address"},
 		{"--upstream", "[::1]:0",
