@@ -124,7 +124,7 @@ static int open_control(struct run *run)
 	if (!err)
 		return 0;
 	if (err == -EADDRINUSE)
-		log_error("control socket %s: another proxyd answers there; take another path with "
+		log_error("control socket %s: another proxyd has it; take another path with "
 			  "--control",
 			  path);
 	else

@@ -6,9 +6,11 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/listener.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -19,11 +21,14 @@
 
 #define COMMAND_MAX      256
 #define CLIENT_TIMEOUT_S 5
+#define PATH_BYTES       sizeof(((struct sockaddr_un *)0)->sun_path)
+#define LOCK_SUFFIX      ".lock"
 
 struct control {
 	const struct proxy *proxy;
 	struct evconnlistener *listener;
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	int lock; /* on the path, see lock_path() */
+	char path[PATH_BYTES];
 };
 
 static int address_of(const char *path, struct sockaddr_un *address)
@@ -65,6 +70,48 @@ static void make_folder(const char *path)
 		mkdir(folder, 0755);
 }
 
+static void lock_name(const char *path, char name[PATH_BYTES + sizeof(LOCK_SUFFIX)])
+{
+	snprintf(name, PATH_BYTES + sizeof(LOCK_SUFFIX), "%s" LOCK_SUFFIX, path);
+}
+
+/*
+ * Make the path ours until the process ends, however it does. Of two proxyds that start at once
+ * and find a dead socket there, one would otherwise remove what the other has just bound. Returns
+ * a descriptor or -errno: -EADDRINUSE when another one has the path.
+ */
+static int lock_path(const char *path)
+{
+	char name[PATH_BYTES + sizeof(LOCK_SUFFIX)];
+	struct stat locked, found;
+
+	lock_name(path, name);
+	for (;;) {
+		int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		int err;
+
+		if (fd < 0)
+			return -errno;
+		err = flock(fd, LOCK_EX | LOCK_NB) ? errno : 0;
+		/* The former owner may have removed the file since we opened it. */
+		if (!err && !fstat(fd, &locked) && !stat(name, &found) &&
+		    locked.st_ino == found.st_ino && locked.st_dev == found.st_dev)
+			return fd;
+		close(fd);
+		if (err)
+			return err == EWOULDBLOCK ? -EADDRINUSE : -err;
+	}
+}
+
+static void unlock_path(const char *path, int lock)
+{
+	char name[PATH_BYTES + sizeof(LOCK_SUFFIX)];
+
+	lock_name(path, name);
+	unlink(name);
+	close(lock);
+}
+
 /* Clear the path of what a killed proxyd left. Returns 0 or -errno. */
 static int take_over(const char *path)
 {
@@ -92,10 +139,8 @@ static int bind_socket(const char *path)
 	mode_t mask;
 	int fd;
 
-	if (err)
-		return err;
-	make_folder(path);
-	err = take_over(path);
+	if (!err)
+		err = take_over(path);
 	if (err)
 		return err;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -178,10 +223,19 @@ int control_new(struct event_base *base, const struct proxy *proxy, const char *
 		struct control **out)
 {
 	struct control *control;
-	int fd = bind_socket(path);
+	int lock, fd;
 
-	if (fd < 0)
+	if (strlen(path) >= PATH_BYTES)
+		return -ENAMETOOLONG;
+	make_folder(path);
+	lock = lock_path(path);
+	if (lock < 0)
+		return lock;
+	fd = bind_socket(path);
+	if (fd < 0) {
+		unlock_path(path, lock);
 		return fd;
+	}
 	control = calloc(1, sizeof(*control));
 	if (control)
 		control->listener =
@@ -190,10 +244,12 @@ int control_new(struct event_base *base, const struct proxy *proxy, const char *
 	if (!control || !control->listener) {
 		close(fd);
 		unlink(path);
+		unlock_path(path, lock);
 		free(control);
 		return -ENOMEM;
 	}
 	control->proxy = proxy;
+	control->lock = lock;
 	strcpy(control->path, path);
 	*out = control;
 	return 0;
@@ -205,6 +261,7 @@ void control_free(struct control *control)
 		return;
 	evconnlistener_free(control->listener);
 	unlink(control->path);
+	unlock_path(control->path, control->lock);
 	free(control);
 }
 

@@ -15,13 +15,14 @@
 struct control;
 
 /*
- * Serve `proxy` at `path`; a socket that a killed proxyd left there is replaced. Returns 0 or
- * -errno: -EADDRINUSE when a live proxyd answers at the path.
+ * Serve `proxy` at `path`; a socket that a killed proxyd left there is replaced. While it is
+ * served, a lock is held on a file beside it, PATH.lock. Returns 0 or -errno: -EADDRINUSE when
+ * another proxyd has the path.
  */
 int control_new(struct event_base *base, const struct proxy *proxy, const char *path,
 		struct control **out);
 
-/* Also removes the socket's file. NULL is ignored. */
+/* Also removes the files. NULL is ignored. */
 void control_free(struct control *control);
 
 /* The client's part: send `command`, return the answer (a new reference), or NULL and errno. */

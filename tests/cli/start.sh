@@ -84,6 +84,50 @@ test_control_stale() {
 	stop_proxyd
 }
 
+# Several at once, all of which find the dead socket of a killed one: one owner, a clear error each for
+# the others.
+test_control_race() {
+	local round own pids status i won
+	local ports=()
+	for i in 1 2 3 4 5 6; do
+		free_port own
+		ports+=("$own")
+	done
+	for ((round = 0; round < 10; round++)); do
+		python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$TMP/race.sock"
+		pids=() won=()
+		for own in "${ports[@]}"; do
+			spawn "race-$own" "$PROXYD" run --listen "127.0.0.1:$own" "${UPSTREAM[@]}" \
+				--lane relay --workers 1 --control "$TMP/race.sock"
+			pids+=("$SPAWNED_PID")
+		done
+		wait_until 20 race_decided || fail "round $round: no owner is found"
+		for i in "${!pids[@]}"; do
+			grep -qw ready "$TMP/race-${ports[i]}.log" && won+=("${pids[i]}") && continue
+			status=0
+			wait "${pids[i]}" || status=$?
+			forget "${pids[i]}"
+			assert_equal "$EXIT_CONTROL" "$status" "exit status of one that comes too late"
+			assert_equal 1 "$(wc -l <"$TMP/race-${ports[i]}.log")" "lines on standard error"
+			grep -q 'another proxyd' "$TMP/race-${ports[i]}.log" || fail "it does not say why"
+		done
+		assert_equal "${won[*]}" "$("$PROXYD" status --json --control "$TMP/race.sock" | jq .pid)" \
+			"round $round: who has the control socket"
+		kill -TERM "${won[0]}"
+		wait_until 5 gone "${won[0]}" || fail "it does not end"
+		forget "${won[0]}"
+		! compgen -G "$TMP/race.sock*" || fail "files of the control socket are left behind"
+	done
+}
+
+# Each is ready or has ended.
+race_decided() {
+	local i
+	for i in "${!pids[@]}"; do
+		grep -qw ready "$TMP/race-${ports[i]}.log" || gone "${pids[i]}" || return 1
+	done
+}
+
 test_status_of_nobody() {
 	local status=0
 	"$PROXYD" status --json --control "$TMP/nobody.sock" >"$TMP/out" 2>"$TMP/refused.log" || status=$?
@@ -108,5 +152,6 @@ test_address_of_others
 test_control_unusable
 test_control_in_use
 test_control_stale
+test_control_race
 test_status_of_nobody
 test_cgroup_unusable # last, as it is skipped where there is no kernel lane
