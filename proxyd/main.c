@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "commands.h"
+#include "log.h"
 #include "proxy.h"
 
 static int cmd_version(int argc, char **argv);
@@ -46,13 +48,24 @@ static const char *without_dashes(const char *name)
 	return !strcmp(name, "--help") || !strcmp(name, "--version") ? name + 2 : name;
 }
 
+/* What printf() could not write shows here at the latest: a full disk, a closed descriptor. */
+static int finish_output(int status)
+{
+	int failed = ferror(stdout);
+
+	if (!fflush(stdout) && !failed)
+		return status;
+	log_error("standard output: %s", failed ? "not all could be written" : strerror(errno));
+	return PROXY_EXIT_OUTPUT;
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? without_dashes(argv[1]) : "";
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (!strcmp(name, commands[i].name))
-			return commands[i].run(argc - 1, argv + 1);
+			return finish_output(commands[i].run(argc - 1, argv + 1));
 	if (*name)
 		fprintf(stderr, "proxyd: error: %s: no such command; see proxyd help\n", name);
 	else

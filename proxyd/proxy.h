@@ -15,6 +15,7 @@ enum proxy_exit {
 	PROXY_EXIT_CAPABILITY = 4,
 	PROXY_EXIT_CONTROL = 5,
 	PROXY_EXIT_CGROUP = 6,
+	PROXY_EXIT_OUTPUT = 7, /* standard output took not all; of every command */
 };
 
 struct proxy {

@@ -69,16 +69,21 @@ json_t *status_json(const struct proxy *proxy)
 	if (proxy->shared.kernel_lane)
 		kernel_lane_totals(proxy->shared.kernel_lane, &totals);
 	return json_pack(
-		"{s:s,s:I,s:I,s:I,s:s,s:{s:b,s:s?,s:s},s:{s:I,s:I,s:I},s:o,s:I,s:I,s:I,s:o,s:o}",
+		"{s:s,s:I,s:I,s:I,s:s,s:{s:b,s:s?,s:s},s:{s:I,s:I,s:I,s:I},s:o,s:I,s:I,s:I,s:I,s:I,"
+		"s:I,s:I,s:o,s:o}",
 		"version", PROXYD_VERSION, "pid", (json_int_t)getpid(), "uptime_seconds",
 		(json_int_t)((worker_now_ms() - proxy->started_ms) / 1000), "workers",
 		(json_int_t)proxy->worker_count, "lane", lane_choice_name(proxy->settings.lane),
 		"kernel_lane", "available", proxy->shared.kernel_lane != NULL, "reason",
 		*reason ? reason : NULL, "enrolment",
 		proxy->shared.sock_ops ? "sock_ops" : "proxyd", "flows", "active",
-		SUM(flows_active), "total", SUM(flows_total), "kernel", SUM(flows_kernel), "bytes",
-		bytes_json(proxy, &totals), "lane_moves", SUM(lane_moves), "wakeups", SUM(wakeups),
-		"window_stalls", (json_int_t)totals.window_stalls, "fallbacks",
+		SUM(flows_active), "total", SUM(flows_total), "kernel", SUM(flows_kernel), "max",
+		(json_int_t)proxy->room.flows_max, "bytes", bytes_json(proxy, &totals),
+		"lane_moves", SUM(lane_moves), "wakeups", SUM(wakeups), "window_stalls",
+		(json_int_t)totals.window_stalls, "enrolled", (json_int_t)totals.enrolled,
+		"not_enrolled", (json_int_t)totals.not_enrolled, "no_peer",
+		(json_int_t)totals.no_peer, "events_lost", (json_int_t)totals.events_lost,
+		"fallbacks",
 		sums(proxy, fallback_names, FALLBACK_REASONS, offsetof(struct stats, fallbacks)),
 		"errors", sums(proxy, error_names, ERROR_KINDS, offsetof(struct stats, errors)));
 }

@@ -101,4 +101,24 @@ for command in "" run status doctor; do
 	[[ ! -s $TMP/error ]] || fail "proxyd $command --help writes to standard error"
 done
 
+# Output that nobody gets is one.
+cannot_print() { # COMMAND...
+	local status=0
+	"$PROXYD" "$@" >/dev/full 2>"$TMP/error" || status=$?
+	assert_equal 7 "$status" "exit status of: proxyd $* >/dev/full"
+	assert_equal 1 "$(wc -l <"$TMP/error")" "lines on standard error of: proxyd $* >/dev/full"
+	grep -q 'standard output' "$TMP/error" || fail "it does not say what is full: $(cat "$TMP/error")"
+}
+
+cannot_print help
+cannot_print version
+cannot_print run --help
+cannot_print doctor
+cannot_print doctor --json
+free_port FRONT
+start_proxyd "${UPSTREAM[@]}" --listen "127.0.0.1:$FRONT" --lane relay
+cannot_print status --control "$CONTROL"
+cannot_print status --json --control "$CONTROL"
+stop_proxyd
+
 ((FAULTS == 0)) || fail "$FAULTS faults, see above"
