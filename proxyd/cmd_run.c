@@ -23,8 +23,8 @@ struct run {
 	struct proxy *proxy;
 	struct control *control;
 	struct event_base *base;
-	struct event *terminate, *interrupt; /* signals */
-	struct event *ended;                 /* a worker has returned */
+	struct event *terminate, *interrupt, *hangup; /* signals */
+	struct event *ended;                          /* a worker has returned */
 	struct event *drain_timeout;
 	bool draining;
 };
@@ -42,8 +42,8 @@ static uint64_t active_flows(const struct proxy *proxy)
 {
 	uint64_t active = 0;
 
-	for (unsigned int i = 0; i < proxy->worker_count; i++)
-		active += stats_get(&proxy->workers[i]->stats.flows_active);
+	for (unsigned int i = 0; i < proxy->shared.worker_count; i++)
+		active += stats_get(&proxy->shared.workers[i]->stats.flows_active);
 	return active;
 }
 
@@ -51,8 +51,8 @@ static void on_signal(evutil_socket_t number, short what, void *user)
 {
 	struct run *run = user;
 	const struct timeval timeout = {
-		.tv_sec = (time_t)(run->settings.drain_timeout / 1000),
-		.tv_usec = (suseconds_t)(run->settings.drain_timeout % 1000 * 1000),
+		.tv_sec = (time_t)(run->proxy->plan->config->drain_timeout / 1000),
+		.tv_usec = (suseconds_t)(run->proxy->plan->config->drain_timeout % 1000 * 1000),
 	};
 
 	(void)what;
@@ -63,7 +63,7 @@ static void on_signal(evutil_socket_t number, short what, void *user)
 	}
 	log_notice("%s: accepting no more, %llu flows may finish within %llu ms", strsignal(number),
 		   (unsigned long long)active_flows(run->proxy),
-		   (unsigned long long)run->settings.drain_timeout);
+		   (unsigned long long)run->proxy->plan->config->drain_timeout);
 	notify_systemd("STOPPING=1");
 	run->draining = true;
 	evtimer_add(run->drain_timeout, &timeout);
@@ -99,6 +99,37 @@ static void on_ended(evutil_socket_t fd, short what, void *user)
 		event_base_loopbreak(run->base);
 }
 
+static int reload(void *user)
+{
+	struct run *run = user;
+	struct config *config;
+	int err;
+
+	if (!run->settings.config_path)
+		return -ENOENT;
+	if (run->draining)
+		return -EBUSY;
+	notify_systemd("RELOADING=1");
+	err = config_from_settings(&run->settings, &config);
+	if (!err)
+		err = proxy_follow(run->proxy, config);
+	if (err)
+		log_error("reload: %s is not taken on; the running config stays",
+			  run->settings.config_path);
+	else
+		log_notice("reload: %s is in force", run->settings.config_path);
+	notify_systemd("READY=1");
+	return err;
+}
+
+static void on_hangup(evutil_socket_t number, short what, void *user)
+{
+	(void)number;
+	(void)what;
+	if (reload(user) == -ENOENT)
+		log_notice("SIGHUP: nothing to read again: started without -c");
+}
+
 static int make_events(struct run *run)
 {
 	run->base = event_base_new();
@@ -106,10 +137,12 @@ static int make_events(struct run *run)
 		return -PROXY_EXIT_FAILED;
 	run->terminate = evsignal_new(run->base, SIGTERM, on_signal, run);
 	run->interrupt = evsignal_new(run->base, SIGINT, on_signal, run);
+	run->hangup = evsignal_new(run->base, SIGHUP, on_hangup, run);
 	run->ended = event_new(run->base, -1, 0, on_ended, run);
 	run->drain_timeout = evtimer_new(run->base, on_drain_timeout, run);
-	if (!run->terminate || !run->interrupt || !run->ended || !run->drain_timeout ||
-	    event_add(run->terminate, NULL) || event_add(run->interrupt, NULL)) {
+	if (!run->terminate || !run->interrupt || !run->hangup || !run->ended ||
+	    !run->drain_timeout || event_add(run->terminate, NULL) ||
+	    event_add(run->interrupt, NULL) || event_add(run->hangup, NULL)) {
 		log_error("out of memory");
 		return -PROXY_EXIT_FAILED;
 	}
@@ -118,8 +151,9 @@ static int make_events(struct run *run)
 
 static int open_control(struct run *run)
 {
-	const char *path = run->settings.control;
-	int err = control_new(run->base, run->proxy, path, &run->control);
+	const struct requests requests = {run->proxy, reload, run};
+	const char *path = run->proxy->settings.control;
+	int err = control_new(run->base, &requests, path, &run->control);
 
 	if (!err)
 		return 0;
@@ -136,17 +170,19 @@ static int open_control(struct run *run)
 static void say_ready(const struct run *run)
 {
 	const struct settings *settings = &run->proxy->settings;
+	const struct config *config = run->proxy->plan->config;
 	char list[1024] = "", text[ADDRESS_TEXT];
 	size_t used = 0;
 
-	for (unsigned int i = 0; i < settings->listen.count && used < sizeof(list); i++)
+	for (unsigned int i = 0; i < config->listener_count && used < sizeof(list); i++)
 		used += (size_t)snprintf(list + used, sizeof(list) - used, " %s",
-					 address_format(&settings->listen.items[i], text));
+					 address_format(&config->listeners[i].address, text));
 	log_notice("ready: listening on%s; lane %s%s, %u worker%s", list,
 		   lane_choice_name(settings->lane),
 		   run->proxy->shared.kernel_lane || settings->lane == LANE_RELAY ? ""
 										  : " (relay only)",
-		   run->proxy->worker_count, run->proxy->worker_count == 1 ? "" : "s");
+		   run->proxy->shared.worker_count,
+		   run->proxy->shared.worker_count == 1 ? "" : "s");
 	notify_systemd("READY=1");
 }
 
@@ -178,8 +214,8 @@ static void finish(struct run *run)
 	control_free(run->control);
 	proxy_free(run->proxy);
 	if (run->base) {
-		struct event *const events[] = {run->terminate, run->interrupt, run->ended,
-						run->drain_timeout};
+		struct event *const events[] = {run->terminate, run->interrupt, run->hangup,
+						run->ended, run->drain_timeout};
 
 		for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 			if (events[i])
@@ -202,7 +238,7 @@ int cmd_run(int argc, char **argv)
 		log_set_level(LOG_LEVEL_DEBUG);
 	evthread_use_pthreads();
 	signal(SIGPIPE, SIG_IGN);
-	/* To everybody in this field it means "reload"; there is nothing to reload yet. */
+	/* Until it means "reload". */
 	signal(SIGHUP, SIG_IGN);
 	err = start(&run);
 	if (!err) {

@@ -14,8 +14,10 @@
 
 static int ask(const char *path, bool json)
 {
-	json_t *status = control_ask(path, "status");
+	json_t *request = json_pack("{s:s}", "command", "status");
+	json_t *status = control_ask(path, request);
 
+	json_decref(request);
 	if (!status) {
 		log_error("no answer at %s: %s; is proxyd running? (--control names its socket)",
 			  path, strerror(errno));

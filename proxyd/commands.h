@@ -6,5 +6,8 @@
 int cmd_run(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_reload(int argc, char **argv);
+int cmd_drain(int argc, char **argv);
+int cmd_set(int argc, char **argv);
 
 #endif

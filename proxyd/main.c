@@ -18,6 +18,9 @@ static const struct command {
 } commands[] = {
 	{"run", cmd_run, "run the proxy in the foreground"},
 	{"status", cmd_status, "print what a running proxyd is doing"},
+	{"reload", cmd_reload, "have it read its config file again"},
+	{"drain", cmd_drain, "give a listener or an endpoint no new flows"},
+	{"set", cmd_set, "change an endpoint's weight"},
 	{"doctor", cmd_doctor, "find out what this kernel lets proxyd do"},
 	{"version", cmd_version, "print the version"},
 	{"help", cmd_help, "print this"},

@@ -10,7 +10,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "intake/listener.h"
 #include "log.h"
 #include "probe/capabilities.h"
 #include "probe/doctor.h"
@@ -49,9 +48,40 @@ static uint32_t kernel_flows(void)
 	return (uint32_t)(limit.rlim_cur / SOCKETS_A_FLOW);
 }
 
+/* What holds for the process as a whole is read from the settings from here on. */
+static void take_process_keys(struct settings *settings, const struct config *config)
+{
+	settings->workers = config->workers ? config->workers : cores();
+	if (settings->workers > SL_WORKERS_MAX)
+		settings->workers = SL_WORKERS_MAX;
+	settings->lane = config->lane;
+	settings->window = config->window;
+	settings->control = config->control;
+	settings->cgroup = config->cgroup;
+}
+
+static int make_plan(struct proxy *proxy)
+{
+	struct config *config;
+	int err = config_from_settings(&proxy->settings, &config);
+
+	if (err)
+		return -PROXY_EXIT_USAGE;
+	err = plan_new(config, NULL, worker_now_ms(), &proxy->plan);
+	if (!err)
+		proxy->listening = calloc(config->listener_count + 1, sizeof(bool));
+	if (err || !proxy->listening) {
+		log_error("cannot set up what is configured: %s", strerror(err ? -err : ENOMEM));
+		return -PROXY_EXIT_FAILED;
+	}
+	take_process_keys(&proxy->settings, config);
+	return 0;
+}
+
 int proxy_new(const struct settings *settings, struct proxy **out)
 {
 	struct proxy *proxy = calloc(1, sizeof(*proxy));
+	int err;
 
 	if (!proxy) {
 		log_error("out of memory");
@@ -60,13 +90,14 @@ int proxy_new(const struct settings *settings, struct proxy **out)
 	raise_file_limit();
 	proxy->settings = *settings;
 	proxy->cgroup = -1;
-	if (!proxy->settings.workers)
-		proxy->settings.workers = cores();
-	if (proxy->settings.workers > SL_WORKERS_MAX)
-		proxy->settings.workers = SL_WORKERS_MAX;
 	proxy->shared.settings = &proxy->settings;
 	proxy->shared.room = &proxy->room;
 	proxy->started_ms = worker_now_ms();
+	err = make_plan(proxy);
+	if (err) {
+		proxy_free(proxy);
+		return err;
+	}
 	*out = proxy;
 	return 0;
 }
@@ -161,94 +192,20 @@ int proxy_open_kernel_lane(struct proxy *proxy)
 	return err ? err : load_kernel_lane(proxy);
 }
 
-static int report_listen(const struct address *address, int err)
-{
-	char text[ADDRESS_TEXT];
-
-	address_format(address, text);
-	if (err == -EADDRINUSE)
-		log_error("cannot listen on %s: another process does; stop it or take another port",
-			  text);
-	else if (err == -EACCES)
-		log_error("cannot listen on %s: ports below 1024 need CAP_NET_BIND_SERVICE", text);
-	else if (err == -EADDRNOTAVAIL)
-		log_error("cannot listen on %s: this host has no such address", text);
-	else
-		log_error("cannot listen on %s: %s", text, strerror(-err));
-	return -PROXY_EXIT_LISTEN;
-}
-
-static uint16_t port_of(int fd)
-{
-	struct address address = {.length = sizeof(address.ipv6)};
-
-	getsockname(fd, &address.any, &address.length);
-	/* sin_port and sin6_port are at the same place. */
-	return ntohs(address.ipv4.sin_port);
-}
-
-/* Open every --listen for one worker. Port 0 becomes, for the workers that follow, the one given.
- */
-static int open_listeners(struct proxy *proxy, int *listening)
-{
-	for (unsigned int i = 0; i < proxy->settings.listen.count; i++) {
-		struct address *address = &proxy->settings.listen.items[i];
-
-		listening[i] = listener_open(address);
-		if (listening[i] < 0) {
-			report_listen(address, listening[i]);
-			while (i-- > 0)
-				close(listening[i]);
-			return -PROXY_EXIT_LISTEN;
-		}
-		address->ipv4.sin_port = htons(port_of(listening[i]));
-		if (proxy->shared.sock_ops)
-			kernel_lane_claim(proxy->shared.kernel_lane, listening[i]);
-	}
-	return 0;
-}
-
-int proxy_listen(struct proxy *proxy, uint16_t *ports)
-{
-	struct address_list *listen = &proxy->settings.listen;
-	int listening[SETTINGS_ADDRESSES_MAX];
-	int err;
-
-	for (unsigned int i = 0; i < listen->count; i++) {
-		err = listener_check(&listen->items[i]);
-		if (err)
-			return report_listen(&listen->items[i], err);
-	}
-	for (uint32_t index = 0; index < proxy->settings.workers; index++) {
-		err = open_listeners(proxy, listening);
-		if (err)
-			return err;
-		err = worker_new(&proxy->shared, index, listening, &proxy->workers[index]);
-		if (err) {
-			log_error("cannot make a worker: %s", strerror(-err));
-			return -PROXY_EXIT_FAILED;
-		}
-		proxy->worker_count++;
-	}
-	for (unsigned int i = 0; ports && i < listen->count; i++)
-		ports[i] = ntohs(listen->items[i].ipv4.sin_port);
-	return 0;
-}
-
 int proxy_start(struct proxy *proxy, void (*ended)(void *user), void *user)
 {
 	proxy->shared.ended = ended;
 	proxy->shared.ended_user = user;
-	if (room_measure(&proxy->room, proxy->worker_count)) {
+	if (room_measure(&proxy->room, proxy->shared.worker_count)) {
 		log_error("the limit of open files leaves no descriptors for a flow; raise it "
 			  "(ulimit -n, LimitNOFILE=)");
 		return -PROXY_EXIT_FAILED;
 	}
-	for (unsigned int i = 0; i < proxy->worker_count; i++) {
+	for (unsigned int i = 0; i < proxy->shared.worker_count; i++) {
 		int err;
 
-		proxy->workers[i]->pipes.most = proxy->room.pipes_max;
-		err = worker_start(proxy->workers[i]);
+		proxy->shared.workers[i]->pipes.most = proxy->room.pipes_max;
+		err = worker_start(proxy->shared.workers[i]);
 		if (err) {
 			log_error("cannot start a thread: %s", strerror(-err));
 			return -PROXY_EXIT_FAILED;
@@ -259,37 +216,39 @@ int proxy_start(struct proxy *proxy, void (*ended)(void *user), void *user)
 
 void proxy_drain(struct proxy *proxy)
 {
-	for (unsigned int i = 0; i < proxy->worker_count; i++)
-		worker_drain(proxy->workers[i]);
+	for (unsigned int i = 0; i < proxy->shared.worker_count; i++)
+		worker_drain(proxy->shared.workers[i]);
 }
 
 void proxy_stop(struct proxy *proxy)
 {
-	for (unsigned int i = 0; i < proxy->worker_count; i++)
-		worker_stop(proxy->workers[i]);
+	for (unsigned int i = 0; i < proxy->shared.worker_count; i++)
+		worker_stop(proxy->shared.workers[i]);
 }
 
 bool proxy_ended(const struct proxy *proxy)
 {
-	for (unsigned int i = 0; i < proxy->worker_count; i++)
-		if (!atomic_load(&proxy->workers[i]->ended))
+	for (unsigned int i = 0; i < proxy->shared.worker_count; i++)
+		if (!atomic_load(&proxy->shared.workers[i]->ended))
 			return false;
 	return true;
 }
 
 void proxy_join(struct proxy *proxy)
 {
-	for (unsigned int i = 0; i < proxy->worker_count; i++)
-		worker_join(proxy->workers[i]);
+	for (unsigned int i = 0; i < proxy->shared.worker_count; i++)
+		worker_join(proxy->shared.workers[i]);
 }
 
 void proxy_free(struct proxy *proxy)
 {
 	if (!proxy)
 		return;
-	for (unsigned int i = 0; i < proxy->worker_count; i++)
-		worker_free(proxy->workers[i]);
+	for (unsigned int i = 0; i < proxy->shared.worker_count; i++)
+		worker_free(proxy->shared.workers[i]);
 	kernel_lane_free(proxy->shared.kernel_lane);
+	plan_unref(proxy->plan);
+	free(proxy->listening);
 	if (proxy->cgroup >= 0)
 		close(proxy->cgroup);
 	free(proxy);

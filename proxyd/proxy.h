@@ -5,6 +5,7 @@
 /* The proxy as a whole: the kernel lane if there is one, the listening sockets, the workers. */
 
 #include "flow/worker.h"
+#include "policy/plan.h"
 #include "probe/cgroup.h"
 
 /* The exit statuses of `proxyd run`, documented in proxyd(8). */
@@ -19,19 +20,21 @@ enum proxy_exit {
 };
 
 struct proxy {
+	/* With the process-wide keys of the config filled in: these hold until the process ends. */
 	struct settings settings;
+	struct plan *plan; /* what new flows go by */
+	bool *listening;   /* by index of the plan's listener: not drained */
 	struct proxy_shared shared;
 	struct room room;
 	int cgroup; /* its directory, where sock_ops is attached; -1: none */
-	struct worker *workers[SL_WORKERS_MAX];
-	unsigned int worker_count;
 	uint64_t started_ms;
+	uint64_t reloads;             /* that were taken on */
 	char kernel_lane_reason[384]; /* why there is no kernel lane; empty if there is one */
 };
 
 /*
- * Copies the settings. This and the following return 0, or a negative enum proxy_exit when they
- * have said what went wrong. Call them in this order.
+ * Copies the settings and makes a plan of them. This and the following return 0, or a negative enum
+ * proxy_exit when they have said what went wrong. Call them in this order.
  */
 int proxy_new(const struct settings *settings, struct proxy **out);
 
@@ -40,6 +43,19 @@ int proxy_open_kernel_lane(struct proxy *proxy);
 
 /* Listen, and make the workers. `ports`, if not NULL, takes each listener's port. */
 int proxy_listen(struct proxy *proxy, uint16_t *ports);
+
+/*
+ * Go on by another config, which it takes over, in one step: when it returns other than 0 nothing
+ * has changed, and it has said why. Live flows are left alone, and so are the sockets of listeners
+ * that stay. Returns 0 or -errno.
+ */
+int proxy_follow(struct proxy *proxy, struct config *config);
+
+/* Accept no more at one listener. Returns 0, -ENOENT, or -ENOMEM. */
+int proxy_drain_listener(struct proxy *proxy, const char *name);
+
+/* The plan's upstream of that name, NULL if there is none. */
+struct upstream *proxy_upstream(const struct proxy *proxy, const char *name);
 
 /* `ended` is called from each worker's thread when the worker returns. NULL is ignored. */
 int proxy_start(struct proxy *proxy, void (*ended)(void *user), void *user);

@@ -29,6 +29,15 @@ enum error_kind {
 	ERROR_DRAIN_TIMEOUT,
 	ERROR_ACCEPT,
 	ERROR_RESOURCES, /* no descriptor or memory for a flow */
+	ERROR_LIFETIME,
+	ERROR_DENIED,       /* by the listener's allow and deny */
+	ERROR_MAX_FLOWS,    /* the listener's limits */
+	ERROR_SOURCE_FLOWS, /* of one client address */
+	ERROR_SOURCE_RATE,
+	ERROR_QUEUE_TIMEOUT,
+	ERROR_NO_ROUTE,
+	ERROR_REJECTED,    /* by a route */
+	ERROR_NO_ENDPOINT, /* of the upstream is usable */
 	ERROR_KINDS,
 };
 

@@ -89,6 +89,18 @@ int address_parse(const char *text, struct address *out, const char **why)
 	return 0;
 }
 
+bool address_equal(const struct address *one, const struct address *other)
+{
+	if (one->any.sa_family != other->any.sa_family)
+		return false;
+	if (one->any.sa_family == AF_INET)
+		return one->ipv4.sin_port == other->ipv4.sin_port &&
+		       one->ipv4.sin_addr.s_addr == other->ipv4.sin_addr.s_addr;
+	return one->ipv6.sin6_port == other->ipv6.sin6_port &&
+	       one->ipv6.sin6_scope_id == other->ipv6.sin6_scope_id &&
+	       !memcmp(&one->ipv6.sin6_addr, &other->ipv6.sin6_addr, sizeof(one->ipv6.sin6_addr));
+}
+
 const char *address_format(const struct address *address, char text[ADDRESS_TEXT])
 {
 	char host[64], port[8];

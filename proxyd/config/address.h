@@ -3,6 +3,7 @@
 #define PROXYD_ADDRESS_H
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 
 struct address {
@@ -22,6 +23,9 @@ struct address {
  * not resolved. Returns 0, or -EINVAL and in *why what is wrong, as part of a sentence.
  */
 int address_parse(const char *text, struct address *out, const char **why);
+
+/* Whether both name the same address, port and, for IPv6, interface. */
+bool address_equal(const struct address *one, const struct address *other);
 
 /* Write the address as address_parse() takes it. Returns `text`. */
 const char *address_format(const struct address *address, char text[ADDRESS_TEXT]);

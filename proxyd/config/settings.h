@@ -17,6 +17,7 @@ struct address_list {
 
 /* What `proxyd run` was asked to do. Times in milliseconds, sizes in bytes. */
 struct settings {
+	const char *config_path; /* NULL: the options are all there is */
 	struct address_list listen;
 	struct address_list upstream;
 	uint64_t workers; /* 0: one a core */

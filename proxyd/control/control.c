@@ -17,15 +17,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "control/status.h"
-
-#define COMMAND_MAX      256
+#define REQUEST_MAX      4096
 #define CLIENT_TIMEOUT_S 5
 #define PATH_BYTES       sizeof(((struct sockaddr_un *)0)->sun_path)
 #define LOCK_SUFFIX      ".lock"
 
 struct control {
-	const struct proxy *proxy;
+	struct requests requests;
 	struct evconnlistener *listener;
 	int lock; /* on the path, see lock_path() */
 	char path[PATH_BYTES];
@@ -158,13 +156,6 @@ static int bind_socket(const char *path)
 	return err;
 }
 
-static json_t *execute(const struct proxy *proxy, const char *command)
-{
-	if (!strcmp(command, "status"))
-		return status_json(proxy);
-	return json_pack("{s:s}", "error", "unknown command");
-}
-
 static void on_written(struct bufferevent *client, void *user)
 {
 	(void)user;
@@ -186,11 +177,11 @@ static void on_client_line(struct bufferevent *client, void *user)
 	char *text;
 
 	if (!line) {
-		if (evbuffer_get_length(bufferevent_get_input(client)) > COMMAND_MAX)
+		if (evbuffer_get_length(bufferevent_get_input(client)) > REQUEST_MAX)
 			bufferevent_free(client);
 		return;
 	}
-	answer = execute(control->proxy, line);
+	answer = requests_execute(&control->requests, line);
 	text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
 	bufferevent_disable(client, EV_READ);
 	bufferevent_setcb(client, NULL, on_written, on_client_event, control);
@@ -219,7 +210,7 @@ static void on_client(struct evconnlistener *listener, evutil_socket_t fd, struc
 	bufferevent_enable(client, EV_READ | EV_WRITE);
 }
 
-int control_new(struct event_base *base, const struct proxy *proxy, const char *path,
+int control_new(struct event_base *base, const struct requests *requests, const char *path,
 		struct control **out)
 {
 	struct control *control;
@@ -248,7 +239,7 @@ int control_new(struct event_base *base, const struct proxy *proxy, const char *
 		free(control);
 		return -ENOMEM;
 	}
-	control->proxy = proxy;
+	control->requests = *requests;
 	control->lock = lock;
 	strcpy(control->path, path);
 	*out = control;
@@ -265,20 +256,22 @@ void control_free(struct control *control)
 	free(control);
 }
 
-json_t *control_ask(const char *path, const char *command)
+json_t *control_ask(const char *path, const json_t *request)
 {
-	int fd = connect_to(path);
+	char *line = json_dumps(request, JSON_COMPACT);
+	int fd = line ? connect_to(path) : -ENOMEM;
 	json_error_t error;
 	json_t *answer;
 
-	if (fd < 0) {
-		errno = -fd;
+	if (fd < 0 || dprintf(fd, "%s\n", line) < 0) {
+		if (fd >= 0)
+			close(fd);
+		else
+			errno = -fd;
+		free(line);
 		return NULL;
 	}
-	if (dprintf(fd, "%s\n", command) < 0) {
-		close(fd);
-		return NULL;
-	}
+	free(line);
 	answer = json_loadfd(fd, JSON_DISABLE_EOF_CHECK, &error);
 	close(fd);
 	if (!answer)

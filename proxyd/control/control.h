@@ -4,28 +4,28 @@
 
 /*
  * The control socket: a unix stream socket that only proxyd's user may open. A client writes one
- * command as a line, reads one JSON object, and is closed.
+ * request as a line (requests.h), reads one JSON object, and is closed.
  */
 
 #include <event2/event.h>
 #include <jansson.h>
 
-#include "proxy.h"
+#include "control/requests.h"
 
 struct control;
 
 /*
- * Serve `proxy` at `path`; a socket that a killed proxyd left there is replaced. While it is
+ * Serve requests at `path`; a socket that a killed proxyd left there is replaced. While it is
  * served, a lock is held on a file beside it, PATH.lock. Returns 0 or -errno: -EADDRINUSE when
  * another proxyd has the path.
  */
-int control_new(struct event_base *base, const struct proxy *proxy, const char *path,
+int control_new(struct event_base *base, const struct requests *requests, const char *path,
 		struct control **out);
 
 /* Also removes the files. NULL is ignored. */
 void control_free(struct control *control);
 
-/* The client's part: send `command`, return the answer (a new reference), or NULL and errno. */
-json_t *control_ask(const char *path, const char *command);
+/* The client's part: send a request, return the answer (a new reference), or NULL and errno. */
+json_t *control_ask(const char *path, const json_t *request);
 
 #endif

@@ -22,6 +22,15 @@ static const char *const error_names[ERROR_KINDS] = {
 	[ERROR_DRAIN_TIMEOUT] = "drain_timeout",
 	[ERROR_ACCEPT] = "accept",
 	[ERROR_RESOURCES] = "resources",
+	[ERROR_LIFETIME] = "lifetime",
+	[ERROR_DENIED] = "denied",
+	[ERROR_MAX_FLOWS] = "max_flows",
+	[ERROR_SOURCE_FLOWS] = "source_flows",
+	[ERROR_SOURCE_RATE] = "source_rate",
+	[ERROR_QUEUE_TIMEOUT] = "queue_timeout",
+	[ERROR_NO_ROUTE] = "no_route",
+	[ERROR_REJECTED] = "rejected",
+	[ERROR_NO_ENDPOINT] = "no_endpoint",
 };
 
 /* The sum of one counter over the workers; `offset` is the counter's place in struct stats. */
@@ -29,8 +38,8 @@ static json_int_t sum(const struct proxy *proxy, size_t offset)
 {
 	uint64_t total = 0;
 
-	for (unsigned int i = 0; i < proxy->worker_count; i++) {
-		const char *stats = (const char *)&proxy->workers[i]->stats;
+	for (unsigned int i = 0; i < proxy->shared.worker_count; i++) {
+		const char *stats = (const char *)&proxy->shared.workers[i]->stats;
 
 		total += stats_get((const counter *)(const void *)(stats + offset));
 	}
@@ -61,31 +70,78 @@ static json_t *bytes_json(const struct proxy *proxy, const struct sl_totals *tot
 			 relay_up, "down", "kernel", kernel_down, "relay", relay_down);
 }
 
+static json_t *flows_json(const struct proxy *proxy)
+{
+	return json_pack("{s:I,s:I,s:I,s:I}", "active", SUM(flows_active), "total",
+			 SUM(flows_total), "kernel", SUM(flows_kernel), "max",
+			 (json_int_t)proxy->room.flows_max);
+}
+
+static json_t *kernel_lane_json(const struct proxy *proxy)
+{
+	const char *reason = proxy->kernel_lane_reason;
+
+	return json_pack("{s:b,s:s?,s:s}", "available", proxy->shared.kernel_lane != NULL, "reason",
+			 *reason ? reason : NULL, "enrolment",
+			 proxy->shared.sock_ops ? "sock_ops" : "proxyd");
+}
+
+static json_t *config_json(const struct proxy *proxy)
+{
+	return json_pack("{s:s?,s:I}", "path", proxy->plan->config->path, "reloads",
+			 (json_int_t)proxy->reloads);
+}
+
+static json_t *listeners_json(const struct proxy *proxy)
+{
+	const struct config *config = proxy->plan->config;
+	json_t *listeners = json_object();
+	char text[ADDRESS_TEXT];
+
+	for (unsigned int i = 0; i < config->listener_count; i++) {
+		json_t *listener = limit_json(proxy->plan->limits[i]);
+
+		json_object_set_new(
+			listener, "address",
+			json_string(address_format(&config->listeners[i].address, text)));
+		json_object_set_new(listener, "listening", json_boolean(proxy->listening[i]));
+		json_object_set_new(listeners, config->listeners[i].name, listener);
+	}
+	return listeners;
+}
+
+static json_t *upstreams_json(const struct proxy *proxy)
+{
+	const struct config *config = proxy->plan->config;
+	json_t *upstreams = json_object();
+
+	for (unsigned int i = 0; i < config->upstream_count; i++)
+		json_object_set_new(upstreams, config->upstreams[i].name,
+				    upstream_json(proxy->plan->upstreams[i], worker_now_ms()));
+	return upstreams;
+}
+
 json_t *status_json(const struct proxy *proxy)
 {
 	struct sl_totals totals = {0};
-	const char *reason = proxy->kernel_lane_reason;
 
 	if (proxy->shared.kernel_lane)
 		kernel_lane_totals(proxy->shared.kernel_lane, &totals);
 	return json_pack(
-		"{s:s,s:I,s:I,s:I,s:s,s:{s:b,s:s?,s:s},s:{s:I,s:I,s:I,s:I},s:o,s:I,s:I,s:I,s:I,s:I,"
-		"s:I,s:I,s:o,s:o}",
+		"{s:s,s:I,s:I,s:I,s:s,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:o}",
 		"version", PROXYD_VERSION, "pid", (json_int_t)getpid(), "uptime_seconds",
 		(json_int_t)((worker_now_ms() - proxy->started_ms) / 1000), "workers",
-		(json_int_t)proxy->worker_count, "lane", lane_choice_name(proxy->settings.lane),
-		"kernel_lane", "available", proxy->shared.kernel_lane != NULL, "reason",
-		*reason ? reason : NULL, "enrolment",
-		proxy->shared.sock_ops ? "sock_ops" : "proxyd", "flows", "active",
-		SUM(flows_active), "total", SUM(flows_total), "kernel", SUM(flows_kernel), "max",
-		(json_int_t)proxy->room.flows_max, "bytes", bytes_json(proxy, &totals),
-		"lane_moves", SUM(lane_moves), "wakeups", SUM(wakeups), "window_stalls",
-		(json_int_t)totals.window_stalls, "enrolled", (json_int_t)totals.enrolled,
-		"not_enrolled", (json_int_t)totals.not_enrolled, "no_peer",
-		(json_int_t)totals.no_peer, "events_lost", (json_int_t)totals.events_lost,
-		"fallbacks",
+		(json_int_t)proxy->shared.worker_count, "lane",
+		lane_choice_name(proxy->settings.lane), "config", config_json(proxy), "kernel_lane",
+		kernel_lane_json(proxy), "flows", flows_json(proxy), "bytes",
+		bytes_json(proxy, &totals), "lane_moves", SUM(lane_moves), "wakeups", SUM(wakeups),
+		"window_stalls", (json_int_t)totals.window_stalls, "enrolled",
+		(json_int_t)totals.enrolled, "not_enrolled", (json_int_t)totals.not_enrolled,
+		"no_peer", (json_int_t)totals.no_peer, "events_lost",
+		(json_int_t)totals.events_lost, "fallbacks",
 		sums(proxy, fallback_names, FALLBACK_REASONS, offsetof(struct stats, fallbacks)),
-		"errors", sums(proxy, error_names, ERROR_KINDS, offsetof(struct stats, errors)));
+		"errors", sums(proxy, error_names, ERROR_KINDS, offsetof(struct stats, errors)),
+		"listeners", listeners_json(proxy), "upstreams", upstreams_json(proxy));
 }
 
 static void print_level(const json_t *object, const char *prefix)

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Connecting a new flow to its upstream. */
+/* Connecting a new flow to an endpoint of its upstream, or to its original destination. */
 #include "flow/connect.h"
 
 #include <errno.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include "flow/kernel_lane.h"
+#include "flow/setup.h"
 #include "flow/worker.h"
 #include "log.h"
+#include "socket_options.h"
 
 #define LOG_LINES_MAX 50 /* a second, by each worker */
 
@@ -27,8 +28,10 @@ static int watch_connecting(struct flow *flow, enum side side)
 		events |= EPOLLOUT;
 	if (!flow_for_kernel_lane(flow))
 		events |= EPOLLIN | EPOLLPRI;
-	return worker_watch(flow->worker, flow, side, events);
+	return flow->interest[side] == events ? 0 : worker_watch(flow->worker, flow, side, events);
 }
+
+/* --- Failures ---------------------------------------------------------------------------- */
 
 static enum error_kind connect_error_kind(int err)
 {
@@ -52,77 +55,170 @@ static bool may_log(struct worker *worker)
 	return worker->log_lines++ < LOG_LINES_MAX;
 }
 
-static void report_connect_failure(struct flow *flow, int err)
+static const char *upstream_text(const struct flow *flow, char text[ADDRESS_TEXT])
 {
-	const struct address_list *upstream = &flow->worker->proxy->settings->upstream;
-	char endpoint[ADDRESS_TEXT], client[ADDRESS_TEXT];
-	struct address downstream = {.length = sizeof(downstream.ipv6)};
-
-	stats_add(&flow->worker->stats.errors[connect_error_kind(err)], 1);
-	if (!may_log(flow->worker))
-		return;
-	if (getpeername(flow->fds[DOWNSTREAM], &downstream.any, &downstream.length))
-		downstream.length = 0;
-	log_warning("client %s: cannot connect to %s: %s%s", address_format(&downstream, client),
-		    address_format(&upstream->items[flow->endpoint], endpoint), strerror(err),
-		    flow->tried < upstream->count ? "; trying the next endpoint"
-						  : "; client closed");
+	return flow->endpoint ? endpoint_name(flow->endpoint)
+			      : address_format(&flow->setup->destination, text);
 }
 
-/* Start a connect to flow->endpoint. Returns 0 or -errno. */
-static int connect_endpoint(struct flow *flow)
+static void report_failure(struct flow *flow, int err, bool again)
 {
-	const struct settings *settings = flow->worker->proxy->settings;
-	const struct address *to = &settings->upstream.items[flow->endpoint];
-	int on = 1;
+	char to[ADDRESS_TEXT], client[ADDRESS_TEXT];
+
+	stats_add(&flow->worker->stats.errors[connect_error_kind(err)], 1);
+	if (may_log(flow->worker))
+		log_warning("client %s: cannot connect to %s: %s%s",
+			    address_format(&flow->source, client), upstream_text(flow, to),
+			    strerror(err),
+			    again ? "; trying the next endpoint" : "; client closed");
+}
+
+static void report_no_endpoint(struct flow *flow, const char *why)
+{
+	char client[ADDRESS_TEXT];
+
+	stats_add(&flow->worker->stats.errors[ERROR_NO_ENDPOINT], 1);
+	if (may_log(flow->worker))
+		log_warning("client %s: no endpoint of upstream %s: %s; client closed",
+			    address_format(&flow->source, client),
+			    upstream_name(flow->setup->upstream), why);
+	flow_abort(flow);
+}
+
+/* --- Endpoints --------------------------------------------------------------------------- */
+
+static bool may_try_again(struct flow *flow)
+{
+	struct setup *setup = flow->setup;
+
+	return setup->upstream && setup->tried_count < UPSTREAM_TRIES_MAX &&
+	       setup->tried_count < setup->options->retries &&
+	       upstream_may_retry(setup->upstream, worker_now_ms());
+}
+
+static void leave_endpoint(struct flow *flow)
+{
+	struct endpoint *endpoint = flow->endpoint;
+	struct setup *setup = flow->setup;
+
+	flow->endpoint = NULL;
+	if (!endpoint)
+		return;
+	endpoint_report(endpoint, ENDPOINT_CONNECT_FAILED, worker_now_ms());
+	if (setup->tried_count < UPSTREAM_TRIES_MAX)
+		setup->tried[setup->tried_count++] = endpoint_ref(endpoint);
+	worker_place_free(flow->worker, endpoint_release(endpoint));
+}
+
+/* Returns 0, with the connect under way or done, or -errno. */
+static int connect_to(struct flow *flow, const struct address *to)
+{
+	const struct config_upstream *options = flow->setup->options;
 	int fd = socket(to->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+	int err;
 
 	if (fd < 0)
 		return -errno;
 	flow->fds[UPSTREAM] = fd;
-	/* As on the listening socket (listener.c): the relay and the kernel lane agree. */
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	err = socket_options_set(fd, &options->tcp, true);
+	if (!err)
+		err = socket_options_bind(fd, to, &options->tcp);
+	if (err)
+		return err;
 	if (flow->worker->proxy->sock_ops)
 		kernel_lane_claim(flow->worker->proxy->kernel_lane, fd);
 	if (connect(fd, &to->any, to->length) && errno != EINPROGRESS)
 		return -errno;
-	worker_set_deadline(flow, &flow->worker->connecting, worker_now_ms(),
-			    settings->connect_timeout);
+	worker_set_deadline(flow, worker_now_ms(), options->connect_timeout);
 	return watch_connecting(flow, UPSTREAM);
+}
+
+/* Returns 0 with an endpoint or the original destination picked, or as upstream_pick(). */
+static int pick(struct flow *flow, const struct address **to)
+{
+	struct setup *setup = flow->setup;
+	const struct upstream_request request = {
+		.source = &flow->source,
+		.tried = setup->tried,
+		.tried_count = setup->tried_count,
+		.now_ms = worker_now_ms(),
+		.random = worker_random(flow->worker),
+	};
+	int err;
+
+	*to = &setup->destination;
+	if (!setup->upstream)
+		return 0;
+	err = upstream_pick(setup->upstream, &request, &flow->endpoint);
+	if (!err)
+		*to = endpoint_address(flow->endpoint);
+	return err;
+}
+
+static void no_endpoint(struct flow *flow, int err)
+{
+	const struct config_upstream *options = flow->setup->options;
+
+	/* A name that is being looked up is waited for as its connect would be. */
+	if (err == -EBUSY && options->queue_timeout)
+		setup_wait(flow, options->queue_timeout);
+	else if (err == -EAGAIN && options->connect_timeout)
+		setup_wait(flow, options->connect_timeout);
+	else if (err == -EBUSY)
+		report_no_endpoint(flow, "all have max_flows");
+	else if (err == -EAGAIN)
+		report_no_endpoint(flow, "no name is resolved");
+	else
+		report_no_endpoint(flow, "none is usable");
+}
+
+static bool retreat(struct flow *flow, int err)
+{
+	bool again = may_try_again(flow);
+
+	report_failure(flow, err, again);
+	leave_endpoint(flow);
+	flow_close_socket(flow, UPSTREAM, false);
+	flow->directions[SL_DOWN].read_on = false;
+	if (!again)
+		flow_abort(flow);
+	return again;
+}
+
+static void next_endpoint(struct flow *flow)
+{
+	for (;;) {
+		const struct address *to;
+		int err = pick(flow, &to);
+
+		if (err) {
+			no_endpoint(flow, err);
+			return;
+		}
+		err = connect_to(flow, to);
+		if (!err)
+			return;
+		if (!retreat(flow, -err))
+			return;
+	}
 }
 
 void connect_failed(struct flow *flow, int err)
 {
-	const struct address_list *upstream = &flow->worker->proxy->settings->upstream;
-
-	while (err) {
-		flow->tried++;
-		report_connect_failure(flow, err);
-		flow_close_socket(flow, UPSTREAM, false);
-		flow->directions[SL_DOWN].read_on = false;
-		if (flow->tried >= upstream->count) {
-			flow_abort(flow);
-			return;
-		}
-		flow->endpoint = (uint16_t)((flow->endpoint + 1U) % upstream->count);
-		err = -connect_endpoint(flow);
-	}
+	if (retreat(flow, err))
+		next_endpoint(flow);
 }
 
 /* The downstream first: whichever endpoint is connected in the end, the client must be heard. */
 void connect_start(struct flow *flow)
 {
-	int err = -watch_connecting(flow, DOWNSTREAM);
-
-	if (err) {
+	flow->state = FLOW_CONNECTING;
+	if (watch_connecting(flow, DOWNSTREAM)) {
 		stats_add(&flow->worker->stats.errors[ERROR_RESOURCES], 1);
 		flow_abort(flow);
 		return;
 	}
-	err = -connect_endpoint(flow);
-	if (err)
-		connect_failed(flow, err);
+	next_endpoint(flow);
 }
 
 void connect_ready(struct flow *flow, enum side side, uint32_t events)

@@ -4,16 +4,13 @@
 
 #include "flow/flow.h"
 
-/* Connect a FLOW_CONNECTING flow to flow->endpoint, or to the next one that can be reached. */
+/* The route is known: connect the flow to an endpoint, or have it wait for one. */
 void connect_start(struct flow *flow);
 
-/* Something happened on one of its sockets: EPOLL* bits. */
+/* Something happened on one of the sockets of a connecting flow: EPOLL* bits. */
 void connect_ready(struct flow *flow, enum side side, uint32_t events);
 
-/*
- * The connect to flow->endpoint failed with errno `err`: try the next one, until all were tried and
- * the client is closed.
- */
+/* The endpoint's connect failed with `err`, as errno: try another one, or give up. */
 void connect_failed(struct flow *flow, int err);
 
 #endif

@@ -13,6 +13,7 @@
 #include "flow/connect.h"
 #include "flow/pump.h"
 #include "flow/relay.h"
+#include "flow/setup.h"
 #include "flow/splicer.h"
 #include "flow/worker.h"
 
@@ -56,8 +57,7 @@ void flow_update_interest(struct flow *flow)
 
 static void touch(struct flow *flow)
 {
-	worker_set_deadline(flow, &flow->worker->idle, worker_now_ms(),
-			    flow->worker->proxy->settings->idle_timeout);
+	worker_set_deadline(flow, worker_now_ms(), flow->idle_timeout);
 }
 
 void flow_close_socket(struct flow *flow, enum side side, bool abort)
@@ -80,7 +80,26 @@ void flow_close_socket(struct flow *flow, enum side side, bool abort)
 		splicer_forget(splicer, cookie);
 }
 
-static void flow_close(struct flow *flow, bool abort)
+/* Give back the places that the flow has taken. */
+static void leave(struct flow *flow)
+{
+	bool wanted = false;
+
+	if (flow->endpoint) {
+		if (flow->healthy_at && worker_now_ms() >= flow->healthy_at)
+			endpoint_report(flow->endpoint, ENDPOINT_SERVED, worker_now_ms());
+		wanted = endpoint_release(flow->endpoint);
+		flow->endpoint = NULL;
+	}
+	if (flow->limit) {
+		wanted |= limit_release(flow->limit, &flow->source);
+		limit_unref(flow->limit);
+		flow->limit = NULL;
+	}
+	worker_place_free(flow->worker, wanted);
+}
+
+void flow_close(struct flow *flow, bool abort)
 {
 	struct worker *worker = flow->worker;
 
@@ -101,6 +120,8 @@ static void flow_close(struct flow *flow, bool abort)
 	}
 	relay_drop(flow, SL_UP);
 	relay_drop(flow, SL_DOWN);
+	setup_free(flow);
+	leave(flow);
 	flow->state = FLOW_CLOSED;
 	stats_add(&worker->stats.flows_active, (uint64_t)-1);
 	room_leave(worker->proxy->room);
@@ -187,7 +208,11 @@ void flow_reset(struct flow *flow, int side)
 	flow->state = FLOW_RESETTING;
 	flow->reset_side = (uint8_t)side;
 	relay_drop(flow, !side);
-	worker_set_deadline(flow, &worker->resetting, worker_now_ms(), RESET_DELIVERY_MS);
+	if (side == UPSTREAM && flow->endpoint && worker_now_ms() < flow->healthy_at) {
+		endpoint_report(flow->endpoint, ENDPOINT_RESET_EARLY, worker_now_ms());
+		flow->healthy_at = 0;
+	}
+	worker_set_deadline(flow, worker_now_ms(), RESET_DELIVERY_MS);
 }
 
 /* The survivor gets its RST once its own kernel has acknowledged, hence holds, all bytes. */
@@ -253,37 +278,31 @@ static void turn(struct flow *flow, bool up, bool down)
 		enter_kernel_lane(flow);
 }
 
+/* What the setup decided stays with the flow as far as it needs it. */
+static void adopt(struct flow *flow, const struct config_upstream *options)
+{
+	uint64_t now_ms = worker_now_ms();
+
+	flow->idle_timeout = options->idle_timeout;
+	flow->healthy_at = now_ms + options->ejection.early_reset;
+	if (options->max_lifetime)
+		worker_set_lifetime(flow, now_ms, options->max_lifetime);
+	if (flow->endpoint)
+		endpoint_report(flow->endpoint, ENDPOINT_CONNECTED, now_ms);
+	setup_free(flow);
+}
+
 void flow_opened(struct flow *flow)
 {
 	const struct proxy_shared *proxy = flow->worker->proxy;
 
 	flow->state = FLOW_OPEN;
+	adopt(flow, flow->setup->options);
 	touch(flow);
 	flow->wants_kernel = flow_for_kernel_lane(flow);
 	if (proxy->settings->switch_lanes && proxy->kernel_lane)
 		worker_poll_soon(flow);
 	turn(flow, !flow->wants_kernel, !flow->wants_kernel);
-}
-
-void flow_start(struct worker *worker, int fd)
-{
-	struct flow *flow = calloc(1, sizeof(*flow));
-
-	if (!flow) {
-		stats_add(&worker->stats.errors[ERROR_RESOURCES], 1);
-		close(fd);
-		return;
-	}
-	flow->worker = worker;
-	flow->fds[DOWNSTREAM] = fd;
-	flow->fds[UPSTREAM] = -1;
-	flow->endpoint =
-		(uint16_t)(worker->next_endpoint++ % worker->proxy->settings->upstream.count);
-	stats_add(&worker->stats.flows_total, 1);
-	stats_add(&worker->stats.flows_active, 1);
-	room_enter(worker->proxy->room);
-	worker_set_deadline(flow, &worker->connecting, 0, 0);
-	connect_start(flow);
 }
 
 /* --- What the worker calls --------------------------------------------------------------- */
@@ -295,10 +314,15 @@ void flow_ready(struct flow *flow, enum side side, uint32_t events)
 	/* recv() stops at an urgent byte, in line or not: a short read means nothing then. */
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
 		from->read_on = true;
-	if (flow->state == FLOW_CLOSED)
+	switch (flow->state) {
+	case FLOW_QUEUED:
+	case FLOW_INSPECTING:
+		setup_ready(flow, events);
 		return;
-	if (flow->state == FLOW_CONNECTING) {
+	case FLOW_CONNECTING:
 		connect_ready(flow, side, events);
+		return;
+	case FLOW_CLOSED:
 		return;
 	}
 	if (events & EPOLLERR)
@@ -351,7 +375,7 @@ void flow_poll(struct flow *flow)
 /* In the kernel lane proxyd sees no byte pass: ask the ledgers when one last did. */
 static uint64_t last_active_ms(const struct flow *flow)
 {
-	uint64_t last = flow->deadline - flow->worker->proxy->settings->idle_timeout;
+	uint64_t last = flow->deadline.at - flow->idle_timeout;
 
 	for (int d = SL_UP; d <= SL_DOWN; d++) {
 		struct sl_ledger ledger;
@@ -366,8 +390,12 @@ static uint64_t last_active_ms(const struct flow *flow)
 void flow_expired(struct flow *flow)
 {
 	struct worker *worker = flow->worker;
-	uint64_t timeout = worker->proxy->settings->idle_timeout;
+	uint64_t timeout = flow->idle_timeout;
 
+	if (flow->state == FLOW_QUEUED || flow->state == FLOW_INSPECTING) {
+		setup_expired(flow);
+		return;
+	}
 	if (flow->state == FLOW_CONNECTING) {
 		connect_failed(flow, ETIMEDOUT);
 		return;
@@ -376,11 +404,17 @@ void flow_expired(struct flow *flow)
 		uint64_t last = last_active_ms(flow);
 
 		if (last + timeout > worker_now_ms()) {
-			worker_set_deadline(flow, &worker->idle, last, timeout);
+			worker_set_deadline(flow, last, timeout);
 			return;
 		}
 	}
 	if (flow->state == FLOW_OPEN)
 		stats_add(&worker->stats.errors[ERROR_IDLE_TIMEOUT], 1);
+	flow_abort(flow);
+}
+
+void flow_outlived(struct flow *flow)
+{
+	stats_add(&flow->worker->stats.errors[ERROR_LIFETIME], 1);
 	flow_abort(flow);
 }

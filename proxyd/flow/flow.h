@@ -13,14 +13,18 @@
 #include <sys/queue.h>
 
 #include "config/address.h"
+#include "flow/deadline.h"
 #include "flow/traffic.h"
 #include "sidelane/shared.h"
 
 TAILQ_HEAD(flow_list, flow);
 
-struct worker;
+struct endpoint;
+struct limit;
 struct pipe;
+struct setup;
 struct splice_pair;
+struct worker;
 
 enum side {
 	DOWNSTREAM = 0,
@@ -28,19 +32,28 @@ enum side {
 };
 
 /*
- *                 connect failed, no endpoint left; client gone; timeout
- *   CONNECTING ---------------------------------------------------------> CLOSED
- *       | connected                                                         ^
- *       v                both directions SHUT; idle timeout; drain timeout  |
- *     OPEN -----------------------------------------------------------------+
- *       | reset by one side                                                 |
- *       v                    what it had sent is delivered, or too late     |
- *   RESETTING --------------------------------------------------------------+
+ *   accepted
+ *       |
+ *       v     a limit is met; no endpoint is free, or known yet
+ *   QUEUED  <---------------------------------------+     (and back when there is room)
+ *       |                                           |
+ *       v     a route asks for the first bytes      |
+ *   INSPECTING -------------------------------> CONNECTING
+ *       |                                           | connected
+ *       |     rejected by a limit or a route;       v     both directions SHUT; a timeout; drain
+ *       |     no endpoint left; client gone       OPEN -----------------------------------------+
+ *       |                                           | reset by one side                         |
+ *       |                                           v     what it had sent is delivered, or     |
+ *       |                                       RESETTING --- too late -------------------------+
+ *       v                                                                                       v
+ *     CLOSED <----------------------------------------------------------------------------------+
  */
 enum flow_state {
-	FLOW_CONNECTING, /* on worker->connecting; only the upstream's connect is awaited */
-	FLOW_OPEN,       /* on worker->idle; each direction goes its own way, see below */
-	FLOW_RESETTING,  /* on worker->resetting; the survivor gets the last bytes, then a RST */
+	FLOW_QUEUED,     /* on worker->waiting: tried again when something may have changed */
+	FLOW_INSPECTING, /* the client's first bytes are awaited */
+	FLOW_CONNECTING, /* only the upstream's connect is awaited */
+	FLOW_OPEN,       /* each direction goes its own way, see below */
+	FLOW_RESETTING,  /* the survivor gets the last bytes, then a RST */
 	FLOW_CLOSED,     /* on worker->closed until the end of the turn, then freed */
 };
 
@@ -75,31 +88,32 @@ struct direction {
 };
 
 struct flow {
-	TAILQ_ENTRY(flow) by_deadline; /* on the list that owns the flow, see enum flow_state */
-	TAILQ_ENTRY(flow) by_poll;     /* worker->polled, when `polled` */
-	struct flow_list *listed;      /* the worker's list that the flow is on, by its deadline */
+	struct deadline deadline;  /* of the state; in FLOW_OPEN the idle timeout */
+	struct deadline lifetime;  /* in FLOW_OPEN and FLOW_RESETTING */
+	TAILQ_ENTRY(flow) by_turn; /* on `listed` */
+	struct flow_list *listed; /* the worker's `waiting`, `polled`, `closed`, or NULL: on none */
 	struct worker *worker;
-	struct splice_pair *pair; /* NULL while neither socket is enrolled */
-	uint64_t deadline;        /* ms, worker clock */
-	uint64_t poll_at;         /* us, worker clock */
+	struct setup *setup;       /* NULL from FLOW_OPEN on */
+	struct limit *limit;       /* where the flow is counted; NULL: not yet */
+	struct endpoint *endpoint; /* where the flow is counted; NULL: not yet, or original */
+	struct splice_pair *pair;  /* NULL while neither socket is enrolled */
+	uint64_t idle_timeout;     /* ms; 0: none */
+	uint64_t poll_at;          /* us, worker clock */
+	uint64_t healthy_at;       /* ms: a RST by the endpoint before this counts against it */
+	struct address source;     /* the client */
 	int fds[2];
 	uint32_t interest[2]; /* epoll events asked for */
-	uint16_t endpoint;    /* index of the upstream endpoint in use */
-	uint16_t tried;       /* endpoints that failed so far */
 	uint8_t state;        /* enum flow_state */
 	uint8_t polls;        /* polls in a row that found nothing new: back off */
 	uint8_t reset_side;   /* FLOW_RESETTING: who sent the RST */
-	bool polled;
-	bool paired;       /* both sockets are enrolled and each other's peer */
-	bool wants_kernel; /* to enter the kernel lane when nothing is held or unread */
+	bool paired;          /* both sockets are enrolled and each other's peer */
+	bool wants_kernel;    /* to enter the kernel lane when nothing is held or unread */
 	struct traffic traffic;
 	struct direction directions[2];
 };
 
-/*
- * Take charge of an accepted connection and connect it to the upstream. Always consumes `fd`.
- */
-void flow_start(struct worker *worker, int fd);
+/* Close both sockets: with a FIN each, or, to abort, with a RST. */
+void flow_close(struct flow *flow, bool abort);
 
 /* Something happened on one of the flow's sockets: EPOLL* bits. */
 void flow_ready(struct flow *flow, enum side side, uint32_t events);
@@ -110,15 +124,16 @@ void flow_event(struct flow *flow, const struct sl_event *event);
 /* The poll that flow_poll_soon() asked for is due. */
 void flow_poll(struct flow *flow);
 
-/* The deadline has passed. */
+/* The deadline has passed; the lifetime is over. */
 void flow_expired(struct flow *flow);
+void flow_outlived(struct flow *flow);
 
 /* Abort: both sides see a RST. */
 void flow_abort(struct flow *flow);
 
 void flow_free(struct flow *flow);
 
-/* --- For connect.c, pump.c and relay.c, which move the flow along --- */
+/* --- For those who move the flow along: setup.c, connect.c, pump.c, relay.c --- */
 
 /* The upstream is connected. */
 void flow_opened(struct flow *flow);

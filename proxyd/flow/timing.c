@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* A worker's clocks: deadlines, in ms, and polls, in us. */
+/* A worker's clocks: deadlines, in ms, polls, in us, and flows that wait for a place. */
 #define _GNU_SOURCE
+#include <stddef.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "flow/setup.h"
 #include "flow/worker.h"
 
 #define SWEEP_MS_MIN   100
+#define WAIT_ROUND_MS  20 /* for places that nobody tells of: a rate, a name */
 #define POLL_FIRST_US  50
 #define POLL_DOUBLINGS 7 /* up to 6.4 ms, beyond the jiffy in which the kernel retries a send */
 
@@ -48,46 +51,37 @@ static void arm_sweep(struct worker *worker, uint64_t deadline)
 	evtimer_add(worker->sweep, &interval);
 }
 
-/*
- * A list's flows share one timeout, so a new deadline belongs at the tail, but for a flow in the
- * kernel lane whose last byte is found to be older: walk back for it.
- */
-void worker_set_deadline(struct flow *flow, struct flow_list *list, uint64_t since,
-			 uint64_t timeout)
+void worker_set_deadline(struct flow *flow, uint64_t since, uint64_t timeout)
 {
-	struct flow *before;
-
-	if (flow->listed)
-		TAILQ_REMOVE(flow->listed, flow, by_deadline);
-	flow->listed = list;
-	flow->deadline = timeout ? since + timeout : UINT64_MAX;
-	before = TAILQ_LAST(list, flow_list);
-	while (before && before->deadline > flow->deadline)
-		before = TAILQ_PREV(before, flow_list, by_deadline);
-	if (before)
-		TAILQ_INSERT_AFTER(list, before, flow, by_deadline);
-	else
-		TAILQ_INSERT_HEAD(list, flow, by_deadline);
-	arm_sweep(flow->worker, TAILQ_FIRST(list)->deadline);
+	deadline_set(&flow->worker->deadlines, &flow->deadline, since, timeout);
+	arm_sweep(flow->worker, flow->deadline.at);
 }
 
-static void sweep_list(struct worker *worker, struct flow_list *list)
+void worker_set_lifetime(struct flow *flow, uint64_t since, uint64_t timeout)
 {
-	uint64_t now_ms = worker_now_ms();
-	struct flow *flow;
+	deadline_set(&flow->worker->lifetimes, &flow->lifetime, since, timeout);
+	arm_sweep(flow->worker, flow->lifetime.at);
+}
 
-	while ((flow = TAILQ_FIRST(list)) && flow->deadline <= now_ms)
-		flow_expired(flow);
-	if (flow)
-		arm_sweep(worker, flow->deadline);
+static struct flow *flow_of(struct deadline *deadline, size_t member)
+{
+	return (struct flow *)(void *)((char *)deadline - member);
 }
 
 void worker_sweep(struct worker *worker)
 {
+	uint64_t now_ms = worker_now_ms();
+	struct deadline *first;
+
 	worker->sweep_at = 0;
-	sweep_list(worker, &worker->connecting);
-	sweep_list(worker, &worker->idle);
-	sweep_list(worker, &worker->resetting);
+	while ((first = deadlines_first(&worker->deadlines)) && first->at <= now_ms)
+		flow_expired(flow_of(first, offsetof(struct flow, deadline)));
+	if (first)
+		arm_sweep(worker, first->at);
+	while ((first = deadlines_first(&worker->lifetimes)) && first->at <= now_ms)
+		flow_outlived(flow_of(first, offsetof(struct flow, lifetime)));
+	if (first)
+		arm_sweep(worker, first->at);
 }
 
 /* --- Polls ------------------------------------------------------------------------------- */
@@ -105,50 +99,83 @@ static void arm_timer(struct worker *worker, uint64_t at_us)
 	timerfd_settime(worker->timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
+void worker_list(struct flow *flow, struct flow_list *list)
+{
+	if (flow->listed)
+		TAILQ_REMOVE(flow->listed, flow, by_turn);
+	flow->listed = list;
+	if (list)
+		TAILQ_INSERT_TAIL(list, flow, by_turn);
+}
+
 void worker_poll_soon(struct flow *flow)
 {
 	struct worker *worker = flow->worker;
 
-	if (flow->polled)
+	if (flow->listed)
 		return;
-	flow->polled = true;
 	flow->poll_at = worker_now_us() + ((uint64_t)POLL_FIRST_US << flow->polls);
 	if (flow->polls < POLL_DOUBLINGS)
 		flow->polls++;
-	TAILQ_INSERT_TAIL(&worker->polled, flow, by_poll);
+	worker_list(flow, &worker->polled);
 	arm_timer(worker, flow->poll_at);
 }
 
-void worker_poll_cancel(struct flow *flow)
-{
-	if (!flow->polled)
-		return;
-	flow->polled = false;
-	TAILQ_REMOVE(&flow->worker->polled, flow, by_poll);
-}
-
-/* Flows that ask again while they are served wait for the next time. */
+/* Flows that ask again while they are served wait for the next time: behind the last one of now. */
 void worker_serve_polls(struct worker *worker)
 {
-	struct flow_list due = TAILQ_HEAD_INITIALIZER(due);
+	struct flow *last = TAILQ_LAST(&worker->polled, flow_list), *flow = NULL;
 	uint64_t expirations, now_us, next = UINT64_MAX;
-	struct flow *flow;
 
 	if (read(worker->timer, &expirations, sizeof(expirations)) < 0)
 		return;
 	worker->timer_at = 0;
 	now_us = worker_now_us();
-	TAILQ_CONCAT(&due, &worker->polled, by_poll);
-	while ((flow = TAILQ_FIRST(&due))) {
-		TAILQ_REMOVE(&due, flow, by_poll);
+	while (flow != last) {
+		flow = TAILQ_FIRST(&worker->polled);
+		worker_list(flow, NULL);
 		if (flow->poll_at > now_us) {
-			TAILQ_INSERT_TAIL(&worker->polled, flow, by_poll);
+			worker_list(flow, &worker->polled);
 			next = flow->poll_at < next ? flow->poll_at : next;
 			continue;
 		}
-		flow->polled = false;
 		flow_poll(flow);
 	}
 	if (next != UINT64_MAX)
 		arm_timer(worker, next);
+}
+
+/* --- Waiting for a place ----------------------------------------------------------------- */
+
+void worker_wait(struct flow *flow)
+{
+	const struct timeval round = {.tv_usec = WAIT_ROUND_MS * 1000};
+	struct worker *worker = flow->worker;
+
+	worker_list(flow, &worker->waiting);
+	atomic_store(&worker->has_waiting, true);
+	if (!evtimer_pending(worker->wait, NULL))
+		evtimer_add(worker->wait, &round);
+}
+
+/* In the order in which they came. */
+void worker_serve_waiting(struct worker *worker)
+{
+	struct flow *last = TAILQ_LAST(&worker->waiting, flow_list), *flow = NULL;
+
+	while (flow != last) {
+		flow = TAILQ_FIRST(&worker->waiting);
+		worker_list(flow, NULL);
+		setup_retry(flow);
+	}
+	atomic_store(&worker->has_waiting, !TAILQ_EMPTY(&worker->waiting));
+}
+
+void worker_place_free(struct worker *worker, bool wanted)
+{
+	const struct proxy_shared *proxy = worker->proxy;
+
+	for (unsigned int i = 0; wanted && i < proxy->worker_count; i++)
+		if (atomic_load(&proxy->workers[i]->has_waiting))
+			event_active(proxy->workers[i]->mailbox, EV_READ, 0);
 }

@@ -5,22 +5,31 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
-#include <event2/listener.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "flow/setup.h"
 #include "log.h"
 
-#define EVENTS_A_TURN   256
-#define ACCEPT_PAUSE_MS 100
+#define EVENTS_A_TURN 256
 
+/* How to end. */
 enum worker_request {
 	REQUEST_NONE,
 	REQUEST_DRAIN,
 	REQUEST_STOP,
+};
+
+/* Another plan to follow or, without one, a listener to close. */
+struct mail {
+	STAILQ_ENTRY(mail) entry;
+	struct plan *plan;     /* a reference; NULL: none */
+	unsigned int listener; /* index, without a plan */
+	int listening[];       /* with a plan */
 };
 
 /* xorshift64* (Vigna, 2014) */
@@ -39,7 +48,7 @@ static void free_closed(struct worker *worker)
 	struct flow *flow;
 
 	while ((flow = TAILQ_FIRST(&worker->closed))) {
-		TAILQ_REMOVE(&worker->closed, flow, by_deadline);
+		worker_list(flow, NULL);
 		flow_free(flow);
 	}
 	if (worker->draining && !stats_get(&worker->stats.flows_active))
@@ -48,10 +57,9 @@ static void free_closed(struct worker *worker)
 
 void worker_bury(struct flow *flow)
 {
-	worker_poll_cancel(flow);
-	TAILQ_REMOVE(flow->listed, flow, by_deadline);
-	flow->listed = NULL;
-	TAILQ_INSERT_TAIL(&flow->worker->closed, flow, by_deadline);
+	deadline_clear(&flow->deadline);
+	deadline_clear(&flow->lifetime);
+	worker_list(flow, &flow->worker->closed);
 }
 
 static void on_sweep(evutil_socket_t fd, short what, void *user)
@@ -71,6 +79,16 @@ static void on_poll(evutil_socket_t fd, short what, void *user)
 	(void)fd;
 	(void)what;
 	worker_serve_polls(worker);
+	free_closed(worker);
+}
+
+static void on_wait(evutil_socket_t fd, short what, void *user)
+{
+	struct worker *worker = user;
+
+	(void)fd;
+	(void)what;
+	worker_serve_waiting(worker);
 	free_closed(worker);
 }
 
@@ -141,101 +159,95 @@ static void on_splices(evutil_socket_t fd, short what, void *user)
 	free_closed(worker);
 }
 
-/* --- Listeners --------------------------------------------------------------------------- */
-
-static void pause_listening(struct worker *worker)
-{
-	for (unsigned int i = 0; i < SETTINGS_ADDRESSES_MAX && worker->listeners[i]; i++)
-		evconnlistener_disable(worker->listeners[i]);
-}
-
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
-		      int length, void *user)
+static void on_accepted(void *user, unsigned int listener, int fd)
 {
 	struct worker *worker = user;
 
-	(void)listener;
-	(void)address;
-	(void)length;
-	flow_start(worker, fd);
+	setup_start(worker, worker->plan, listener, fd);
 	free_closed(worker);
-	if (room_is_full(worker->proxy->room, worker->index))
-		pause_listening(worker);
 }
 
-static void resume_listening(evutil_socket_t fd, short what, void *user)
+/* --- Mail from other threads ------------------------------------------------------------- */
+
+static void abort_all(struct worker *worker)
 {
-	struct worker *worker = user;
+	struct deadline *first;
 
-	(void)fd;
-	(void)what;
-	if (room_is_full(worker->proxy->room, worker->index))
-		return;
-	for (unsigned int i = 0; i < SETTINGS_ADDRESSES_MAX && worker->listeners[i]; i++)
-		evconnlistener_enable(worker->listeners[i]);
-}
+	while ((first = deadlines_first(&worker->deadlines))) {
+		struct flow *flow =
+			(struct flow *)(void *)((char *)first - offsetof(struct flow, deadline));
 
-/* Out of descriptors or memory: let live flows end rather than spin on accept. */
-static void on_accept_error(struct evconnlistener *listener, void *user)
-{
-	const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_MS * 1000};
-	struct worker *worker = user;
-	int err = errno;
-
-	if (!stats_get(&worker->stats.errors[ERROR_ACCEPT]))
-		log_warning("cannot accept a connection: %s; trying again every %d ms (raise the "
-			    "limit of open files?)",
-			    strerror(err), ACCEPT_PAUSE_MS);
-	stats_add(&worker->stats.errors[ERROR_ACCEPT], 1);
-	evconnlistener_disable(listener);
-	event_base_once(worker->base, -1, EV_TIMEOUT, resume_listening, worker, &pause);
-}
-
-/* Connections that wait to be accepted would be reset with their listening socket. */
-static void accept_waiting(struct worker *worker, int listening)
-{
-	int fd;
-
-	while (!room_is_full(worker->proxy->room, worker->index) &&
-	       (fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
-		flow_start(worker, fd);
-}
-
-static void stop_listening(struct worker *worker, bool drain)
-{
-	for (unsigned int i = 0; i < SETTINGS_ADDRESSES_MAX && worker->listeners[i]; i++) {
-		if (drain)
-			accept_waiting(worker, evconnlistener_get_fd(worker->listeners[i]));
-		evconnlistener_free(worker->listeners[i]);
-		worker->listeners[i] = NULL;
-	}
-}
-
-/* --- Requests from other threads --------------------------------------------------------- */
-
-static void abort_all(struct worker *worker, struct flow_list *list)
-{
-	struct flow *flow;
-
-	while ((flow = TAILQ_FIRST(list))) {
 		stats_add(&worker->stats.errors[ERROR_DRAIN_TIMEOUT], 1);
 		flow_abort(flow);
 	}
 }
 
+static void follow(struct worker *worker, struct plan *plan, const int *listening)
+{
+	struct plan *before = worker->plan;
+	int err = acceptor_follow(worker->acceptor, plan->config, listening);
+
+	if (err)
+		log_error("worker %u: cannot listen as configured: %s", worker->index,
+			  strerror(-err));
+	worker->plan = plan;
+	plan_unref(before);
+}
+
+static void close_sockets(const int *sockets, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (sockets[i] >= 0)
+			close(sockets[i]);
+}
+
+static void read_mail(struct worker *worker, struct mail *mail)
+{
+	if (!mail->plan) {
+		acceptor_close(worker->acceptor, mail->listener, true);
+	} else if (worker->draining) {
+		close_sockets(mail->listening, mail->plan->config->listener_count);
+		plan_unref(mail->plan);
+	} else {
+		follow(worker, mail->plan, mail->listening);
+	}
+	free(mail);
+}
+
+/* What drain and stop ask for needs no memory: they must not fail. */
+static void obey(struct worker *worker, enum worker_request request)
+{
+	if (request == REQUEST_NONE)
+		return;
+	acceptor_close_all(worker->acceptor, request == REQUEST_DRAIN);
+	worker->draining = true;
+	if (request == REQUEST_STOP)
+		abort_all(worker);
+}
+
+static struct mail *next_mail(struct worker *worker)
+{
+	struct mail *mail;
+
+	pthread_mutex_lock(&worker->mail_lock);
+	mail = STAILQ_FIRST(&worker->mail);
+	if (mail)
+		STAILQ_REMOVE_HEAD(&worker->mail, entry);
+	pthread_mutex_unlock(&worker->mail_lock);
+	return mail;
+}
+
 static void on_mailbox(evutil_socket_t fd, short what, void *user)
 {
 	struct worker *worker = user;
+	struct mail *mail;
 
 	(void)fd;
 	(void)what;
-	stop_listening(worker, atomic_load(&worker->request) == REQUEST_DRAIN);
-	worker->draining = true;
-	if (atomic_load(&worker->request) == REQUEST_STOP) {
-		abort_all(worker, &worker->connecting);
-		abort_all(worker, &worker->idle);
-		abort_all(worker, &worker->resetting);
-	}
+	while ((mail = next_mail(worker)))
+		read_mail(worker, mail);
+	obey(worker, (enum worker_request)atomic_load(&worker->request));
+	worker_serve_waiting(worker);
 	free_closed(worker);
 }
 
@@ -253,6 +265,38 @@ void worker_drain(struct worker *worker)
 void worker_stop(struct worker *worker)
 {
 	request(worker, REQUEST_STOP);
+}
+
+static void send_mail(struct worker *worker, struct mail *mail)
+{
+	pthread_mutex_lock(&worker->mail_lock);
+	STAILQ_INSERT_TAIL(&worker->mail, mail, entry);
+	pthread_mutex_unlock(&worker->mail_lock);
+	event_active(worker->mailbox, EV_READ, 0);
+}
+
+int worker_drain_listener(struct worker *worker, unsigned int listener)
+{
+	struct mail *mail = calloc(1, sizeof(*mail));
+
+	if (!mail)
+		return -ENOMEM;
+	mail->listener = listener;
+	send_mail(worker, mail);
+	return 0;
+}
+
+int worker_follow(struct worker *worker, struct plan *plan, const int *listening)
+{
+	size_t size = plan->config->listener_count * sizeof(*listening);
+	struct mail *mail = calloc(1, sizeof(*mail) + size);
+
+	if (!mail)
+		return -ENOMEM;
+	mail->plan = plan_ref(plan);
+	memcpy(mail->listening, listening, size);
+	send_mail(worker, mail);
+	return 0;
 }
 
 /* --- Life -------------------------------------------------------------------------------- */
@@ -288,62 +332,67 @@ static int add_events(struct worker *worker)
 	int err = add_event(worker, &worker->mailbox, -1, 0, on_mailbox);
 
 	if (!err)
-		err = add_event(worker, &worker->room, -1, 0, resume_listening);
-	if (!err)
 		err = add_event(worker, &worker->sweep, -1, 0, on_sweep);
+	if (!err)
+		err = add_event(worker, &worker->wait, -1, 0, on_wait);
 	if (!err)
 		err = add_event(worker, &worker->poll, worker->timer, EV_READ | EV_PERSIST,
 				on_poll);
 	if (!err)
 		err = add_event(worker, &worker->sockets, worker->epoll, EV_READ | EV_PERSIST,
 				on_sockets);
-	if (!err)
-		room_join(worker->proxy->room, worker->index, worker->room);
 	return err ? err : add_splicer(worker);
 }
 
-static int add_listeners(struct worker *worker, const int *listening)
+static int open_descriptors(struct worker *worker)
 {
-	for (unsigned int i = 0; i < worker->proxy->settings->listen.count; i++) {
-		worker->listeners[i] = evconnlistener_new(
-			worker->base, on_accept, worker,
-			LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, listening[i]);
-		if (!worker->listeners[i])
-			return -ENOMEM;
-		evconnlistener_set_error_cb(worker->listeners[i], on_accept_error);
-	}
-	return 0;
-}
-
-int worker_new(const struct proxy_shared *proxy, uint32_t index, const int *listening,
-	       struct worker **out)
-{
-	struct worker *worker = calloc(1, sizeof(*worker));
-	int err = 0;
-
-	if (!worker)
-		return -ENOMEM;
-	worker->proxy = proxy;
-	worker->index = index;
-	worker->next_endpoint = index;
-	worker->random = proxy->settings->switch_seed * 2 + 2 * index + 1;
-	TAILQ_INIT(&worker->connecting);
-	TAILQ_INIT(&worker->idle);
-	TAILQ_INIT(&worker->resetting);
-	TAILQ_INIT(&worker->polled);
-	TAILQ_INIT(&worker->closed);
 	worker->epoll = epoll_create1(EPOLL_CLOEXEC);
 	worker->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	worker->base = event_base_new();
 	worker->buffer = malloc(WORKER_BUFFER);
 	if (worker->epoll < 0 || worker->timer < 0)
-		err = -errno;
-	else if (!worker->base || !worker->buffer)
-		err = -ENOMEM;
+		return -errno;
+	return worker->base && worker->buffer ? 0 : -ENOMEM;
+}
+
+static void init_lists(struct worker *worker)
+{
+	deadlines_init(&worker->deadlines);
+	deadlines_init(&worker->lifetimes);
+	TAILQ_INIT(&worker->waiting);
+	TAILQ_INIT(&worker->polled);
+	TAILQ_INIT(&worker->closed);
+	STAILQ_INIT(&worker->mail);
+	pthread_mutex_init(&worker->mail_lock, NULL);
+}
+
+int worker_new(const struct proxy_shared *proxy, uint32_t index, struct plan *plan,
+	       const int *listening, struct worker **out)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+	int err;
+
+	if (!worker) {
+		close_sockets(listening, plan->config->listener_count);
+		return -ENOMEM;
+	}
+	worker->proxy = proxy;
+	worker->index = index;
+	worker->plan = plan_ref(plan);
+	worker->random = proxy->settings->switch_seed * 2 + 2 * index + 1;
+	init_lists(worker);
+	err = open_descriptors(worker);
 	if (!err)
 		err = add_events(worker);
 	if (!err)
-		err = add_listeners(worker, listening);
+		err = acceptor_new(&(struct acceptor_options){worker->base, proxy->room, index,
+							      on_accepted, worker,
+							      &worker->stats.errors[ERROR_ACCEPT]},
+				   &worker->acceptor);
+	if (!err)
+		err = acceptor_follow(worker->acceptor, plan->config, listening);
+	else
+		close_sockets(listening, plan->config->listener_count);
 	if (err) {
 		worker_free(worker);
 		return err;
@@ -392,18 +441,20 @@ static void free_event(struct event *event)
 
 void worker_free(struct worker *worker)
 {
+	struct mail *mail;
+
 	if (!worker)
 		return;
-	stop_listening(worker, false);
-	abort_all(worker, &worker->connecting);
-	abort_all(worker, &worker->idle);
-	abort_all(worker, &worker->resetting);
+	worker->draining = true;
+	while ((mail = next_mail(worker)))
+		read_mail(worker, mail);
+	acceptor_free(worker->acceptor);
+	abort_all(worker);
 	worker->draining = false;
 	free_closed(worker);
-	room_quit(worker->proxy->room, worker->index);
 	free_event(worker->mailbox);
-	free_event(worker->room);
 	free_event(worker->sweep);
+	free_event(worker->wait);
 	free_event(worker->poll);
 	free_event(worker->sockets);
 	free_event(worker->splices);
@@ -416,6 +467,8 @@ void worker_free(struct worker *worker)
 		close(worker->timer);
 	if (worker->epoll >= 0)
 		close(worker->epoll);
+	plan_unref(worker->plan);
+	pthread_mutex_destroy(&worker->mail_lock);
 	free(worker->buffer);
 	free(worker);
 }

@@ -16,13 +16,18 @@
 #include <stdatomic.h>
 
 #include "config/settings.h"
+#include "flow/deadline.h"
 #include "flow/flow.h"
 #include "flow/splicer.h"
 #include "flow/pipe_pool.h"
-#include "intake/room.h"
+#include "intake/acceptor.h"
 #include "stats.h"
 
 #define WORKER_BUFFER (64 * 1024)
+
+/* What the main thread has for a worker. */
+struct mail;
+STAILQ_HEAD(mail_list, mail);
 
 /* What all workers share; read-only once they run. */
 struct proxy_shared {
@@ -30,27 +35,30 @@ struct proxy_shared {
 	struct room *room;
 	struct kernel_lane *kernel_lane; /* NULL: relay only */
 	bool sock_ops;                   /* sockets are enrolled at ESTABLISHED */
-	void (*ended)(void *user);       /* a worker's thread returns; may be NULL */
+	struct worker *workers[SL_WORKERS_MAX];
+	unsigned int worker_count;
+	void (*ended)(void *user); /* a worker's thread returns; may be NULL */
 	void *ended_user;
 };
 
 struct worker {
 	const struct proxy_shared *proxy;
 	struct event_base *base;
-	struct event *mailbox; /* activated by worker_drain() and worker_stop() */
+	struct event *mailbox; /* activated when there is mail, or a place for one who waits */
 	struct event *sockets; /* the epoll set is readable */
 	struct event *splices; /* the splicer has events */
-	struct event *room;    /* there are descriptors for flows again */
 	struct event *sweep;   /* deadlines */
 	struct event *poll;    /* the timerfd of the polled flows */
-	struct evconnlistener *listeners[SETTINGS_ADDRESSES_MAX];
-	struct splicer *splicer;     /* NULL: relay only */
-	struct flow **spliced;       /* by pair index */
-	struct flow_list connecting; /* FLOW_CONNECTING, by deadline */
-	struct flow_list idle;       /* FLOW_OPEN, by deadline */
-	struct flow_list resetting;  /* FLOW_RESETTING, by deadline */
-	struct flow_list polled;     /* the flows that wait for something that sends no event */
-	struct flow_list closed;     /* FLOW_CLOSED: events of this turn may still name them */
+	struct event *wait;    /* the next round of retries */
+	struct acceptor *acceptor;
+	struct plan *plan;          /* the latest; flows that are set up may have an older one */
+	struct splicer *splicer;    /* NULL: relay only */
+	struct flow **spliced;      /* by pair index */
+	struct deadlines deadlines; /* each flow's that lives */
+	struct deadlines lifetimes;
+	struct flow_list waiting; /* FLOW_QUEUED */
+	struct flow_list polled;  /* the flows that wait for something that sends no event */
+	struct flow_list closed;  /* FLOW_CLOSED: events of this turn may still name them */
 	struct pipe_pool pipes;
 	struct stats stats;
 	unsigned char *buffer; /* WORKER_BUFFER bytes, of use within one call only */
@@ -60,9 +68,11 @@ struct worker {
 	uint64_t sweep_at; /* ms: the deadline that the sweep waits for; 0: none */
 	uint64_t timer_at; /* us; 0: not armed */
 	uint32_t index;
-	uint32_t next_endpoint;
 	uint32_t log_lines; /* about failed connects, in this second */
 	uint64_t log_second;
+	pthread_mutex_t mail_lock;
+	struct mail_list mail;
+	atomic_bool has_waiting;
 	atomic_int request; /* enum worker_request */
 	atomic_bool ended;
 	bool yields; /* a stream of small reads was served in this turn */
@@ -72,11 +82,11 @@ struct worker {
 };
 
 /*
- * Make a worker that listens on the given sockets, one for each --listen; takes them over whatever
- * it returns. Returns 0 or -errno.
+ * Make a worker that listens on the given sockets, one for each of the plan's listeners; takes them
+ * over whatever it returns. Returns 0 or -errno.
  */
-int worker_new(const struct proxy_shared *proxy, uint32_t index, const int *listening,
-	       struct worker **out);
+int worker_new(const struct proxy_shared *proxy, uint32_t index, struct plan *plan,
+	       const int *listening, struct worker **out);
 
 /* Start the thread. Returns 0 or -errno. */
 int worker_start(struct worker *worker);
@@ -86,6 +96,15 @@ void worker_drain(struct worker *worker);
 
 /* From any thread: abort what is left and return. */
 void worker_stop(struct worker *worker);
+
+/*
+ * From any thread: take new connections by this plan, of which the worker takes a reference, with
+ * `listening` as for acceptor_follow(), which is taken over. Returns 0 or -ENOMEM.
+ */
+int worker_follow(struct worker *worker, struct plan *plan, const int *listening);
+
+/* From any thread: close the plan's listener of that index. Returns 0 or -ENOMEM. */
+int worker_drain_listener(struct worker *worker, unsigned int listener);
 
 /* Wait for the thread to return. */
 void worker_join(struct worker *worker);
@@ -101,20 +120,29 @@ uint64_t worker_now_us(void);
 /* Ask for flow_ready() on `events` of a socket, edge-triggered. Returns 0 or -errno. */
 int worker_watch(struct worker *worker, struct flow *flow, enum side side, uint32_t events);
 
-/* (Re)start the flow's deadline: on `list`, `timeout` ms from `since`; 0 ms is never. */
-void worker_set_deadline(struct flow *flow, struct flow_list *list, uint64_t since,
-			 uint64_t timeout);
+/* (Re)start the flow's deadline: `timeout` ms from `since`; 0 ms is never. */
+void worker_set_deadline(struct flow *flow, uint64_t since, uint64_t timeout);
+void worker_set_lifetime(struct flow *flow, uint64_t since, uint64_t timeout);
+
+/* Have setup_retry() called now and then, and when a place becomes free. */
+void worker_wait(struct flow *flow);
+
+/* A flow has left a place for which others may wait, in whichever worker, if `wanted`. */
+void worker_place_free(struct worker *worker, bool wanted);
 
 /* Have flow_poll() called in a short while: microseconds at first, a few ms when it repeats. */
 void worker_poll_soon(struct flow *flow);
-void worker_poll_cancel(struct flow *flow);
 
-/* Serve the flows whose deadline has passed; those whose poll is due. */
+/* Serve the flows whose deadline has passed; whose poll is due; who wait for a place. */
 void worker_sweep(struct worker *worker);
 void worker_serve_polls(struct worker *worker);
+void worker_serve_waiting(struct worker *worker);
 
 /* The next number of the lane switching knob. */
 uint64_t worker_random(struct worker *worker);
+
+/* Put the flow on one of the worker's lists, and off the one that it is on; NULL: on none. */
+void worker_list(struct flow *flow, struct flow_list *list);
 
 /* The flow is FLOW_CLOSED: free it at the end of the turn. */
 void worker_bury(struct flow *flow);

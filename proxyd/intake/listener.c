@@ -3,8 +3,9 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <unistd.h>
+
+#include "socket_options.h"
 
 /* The kernel cuts it to net.core.somaxconn. */
 #define BACKLOG 65535
@@ -21,12 +22,6 @@ static int bound_socket(const struct address *address, int option)
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (option)
 		setsockopt(fd, SOL_SOCKET, option, &on, sizeof(on));
-	/*
-	 * Accepted sockets inherit both. Urgent bytes stay in the stream: the kernel lane moves
-	 * them in place, so the relay must too.
-	 */
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	if (bind(fd, &address->any, address->length)) {
 		err = -errno;
 		close(fd);
@@ -48,16 +43,18 @@ int listener_check(const struct address *address)
 	return err;
 }
 
-int listener_open(const struct address *address)
+int listener_open(const struct config_listener *config)
 {
-	int fd = bound_socket(address, SO_REUSEPORT);
+	int fd = bound_socket(&config->address, SO_REUSEPORT);
 	int err;
 
 	if (fd < 0)
 		return fd;
-	if (!listen(fd, BACKLOG))
+	err = socket_options_set(fd, &config->tcp, true);
+	if (!err && listen(fd, BACKLOG))
+		err = -errno;
+	if (!err)
 		return fd;
-	err = -errno;
 	close(fd);
 	return err;
 }

@@ -2,7 +2,7 @@
 #ifndef PROXYD_LISTENER_H
 #define PROXYD_LISTENER_H
 
-#include "config/address.h"
+#include "config/config.h"
 
 /*
  * Make sure that nobody listens on the address: SO_REUSEPORT, with which the workers share it,
@@ -10,7 +10,10 @@
  */
 int listener_check(const struct address *address);
 
-/* A listening, non-blocking socket for one worker. Returns a file descriptor or -errno. */
-int listener_open(const struct address *address);
+/*
+ * A listening, non-blocking socket for one worker, with the listener's socket options. Returns a
+ * file descriptor or -errno.
+ */
+int listener_open(const struct config_listener *config);
 
 #endif

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+
 const struct needed_capability capabilities_needed[] = {
 	{CAP_BPF, "CAP_BPF", "to load BPF programs and maps"},
 	{CAP_NET_ADMIN, "CAP_NET_ADMIN",
@@ -13,8 +15,7 @@ const struct needed_capability capabilities_needed[] = {
 	{CAP_PERFMON, "CAP_PERFMON", "to read the destination's TCP state in the verdict program"},
 };
 
-const size_t capabilities_needed_count =
-	sizeof(capabilities_needed) / sizeof(capabilities_needed[0]);
+const size_t capabilities_needed_count = ARRAY_SIZE(capabilities_needed);
 
 bool capability_held(int number)
 {
@@ -40,18 +41,20 @@ size_t capabilities_missing(char *names, size_t size)
 }
 
 /*
- * CAP_NET_ADMIN: SO_SNDBUFFORCE; CAP_BPF: map updates where the kernel asks for it (before 5.19
- * with kernel.unprivileged_bpf_disabled). Loading is over, so CAP_PERFMON goes too.
+ * CAP_NET_ADMIN: SO_SNDBUFFORCE, SO_MARK; CAP_BPF: map updates where the kernel asks for it (before
+ * 5.19 with kernel.unprivileged_bpf_disabled); CAP_NET_BIND_SERVICE, CAP_NET_RAW: a reload may
+ * bring a listener below port 1024, or an upstream with an interface (SO_BINDTODEVICE, before 5.7).
+ * Loading is over, so CAP_PERFMON goes.
  */
 int capabilities_drop(void)
 {
-	static const int kept[] = {CAP_BPF, CAP_NET_ADMIN};
-	bool held[2];
+	static const int kept[] = {CAP_BPF, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_NET_RAW};
+	bool held[ARRAY_SIZE(kept)];
 
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
 		held[i] = capability_held(kept[i]);
 	capng_clear(CAPNG_SELECT_CAPS);
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
 		if (held[i])
 			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
 				     (unsigned int)kept[i]);

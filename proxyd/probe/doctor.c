@@ -250,8 +250,8 @@ static void examine_share(struct report *report, const struct trial *trial)
 
 	if (!trial->proxy || kernel_lane_totals(trial->proxy->shared.kernel_lane, &totals))
 		return;
-	relayed = stats_get(&trial->proxy->workers[0]->stats.relayed[SL_UP]) +
-		  stats_get(&trial->proxy->workers[0]->stats.relayed[SL_DOWN]);
+	relayed = stats_get(&trial->proxy->shared.workers[0]->stats.relayed[SL_UP]) +
+		  stats_get(&trial->proxy->shared.workers[0]->stats.relayed[SL_DOWN]);
 	conclude(finding,
 		 totals.bytes[SL_UP] && totals.bytes[SL_DOWN] ? FINDING_OK : FINDING_FAILED,
 		 "%llu bytes crossed in the kernel, %llu by the relay",

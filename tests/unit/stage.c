@@ -73,7 +73,7 @@ void stage_add_unreachable(struct settings *settings)
 	struct address *endpoint = next_endpoint(settings);
 
 	endpoint->ipv4.sin_addr.s_addr = htonl(INADDR_ALLHOSTS_GROUP);
-	endpoint->ipv4.sin_port = htons(9);
+	endpoint->ipv4.sin_port = htons((uint16_t)(1 + settings->upstream.count));
 }
 
 int stage_add_silent(struct settings *settings)
@@ -130,7 +130,7 @@ void stage_close(struct trial *stage)
 
 struct stats *stage_stats(const struct trial *stage)
 {
-	return &stage->proxy->workers[0]->stats;
+	return &stage->proxy->shared.workers[0]->stats;
 }
 
 uint64_t stage_now_ms(void)

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "flow/setup.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "flow/connect.h"
+#include "flow/worker.h"
+#include "intake/destination.h"
+#include "policy/route.h"
+
+static void reject(struct flow *flow, enum error_kind why)
+{
+	stats_add(&flow->worker->stats.errors[why], 1);
+	flow_abort(flow);
+}
+
+void setup_free(struct flow *flow)
+{
+	struct setup *setup = flow->setup;
+
+	if (!setup)
+		return;
+	flow->setup = NULL;
+	for (unsigned int i = 0; i < setup->tried_count; i++)
+		endpoint_unref(setup->tried[i]);
+	plan_unref(setup->plan);
+	free(setup);
+}
+
+/* --- Waiting ----------------------------------------------------------------------------- */
+
+void setup_wait(struct flow *flow, uint64_t timeout)
+{
+	struct setup *setup = flow->setup;
+	uint64_t now_ms = worker_now_ms();
+
+	if (!setup->give_up_at)
+		setup->give_up_at = now_ms + timeout;
+	flow->state = FLOW_QUEUED;
+	worker_set_deadline(flow, now_ms,
+			    setup->give_up_at > now_ms ? setup->give_up_at - now_ms : 1);
+	/* A client that goes away frees its place in the queue. */
+	if (flow->interest[DOWNSTREAM] || !worker_watch(flow->worker, flow, DOWNSTREAM, EPOLLRDHUP))
+		worker_wait(flow);
+	else
+		reject(flow, ERROR_RESOURCES);
+}
+
+/* --- Routing ----------------------------------------------------------------------------- */
+
+/* A FIN, not a RST, which unread bytes would make of it (tcp_close, 6.18). */
+static void close_quietly(struct flow *flow)
+{
+	ssize_t dropped;
+
+	do
+		dropped = recv(flow->fds[DOWNSTREAM], flow->worker->buffer, WORKER_BUFFER,
+			       MSG_DONTWAIT);
+	while (dropped > 0);
+	flow_close(flow, false);
+}
+
+static void follow_route(struct flow *flow, const struct config_route *route)
+{
+	struct setup *setup = flow->setup;
+
+	setup->route = route;
+	setup->give_up_at = 0;
+	switch (route->action) {
+	case ROUTE_UPSTREAM:
+		setup->upstream = setup->plan->upstreams[route->upstream];
+		setup->options = &setup->plan->config->upstreams[route->upstream];
+		connect_start(flow);
+		return;
+	case ROUTE_ORIGINAL:
+		setup->options = &setup->plan->config->direct;
+		/* To where it was accepted it would come in again, and again. */
+		if (destination_is_own(&setup->destination, flow->fds[DOWNSTREAM]))
+			reject(flow, ERROR_NO_ROUTE);
+		else
+			connect_start(flow);
+		return;
+	case ROUTE_RESET:
+		reject(flow, ERROR_REJECTED);
+		return;
+	case ROUTE_CLOSE:
+		stats_add(&flow->worker->stats.errors[ERROR_REJECTED], 1);
+		close_quietly(flow);
+		return;
+	}
+}
+
+static bool find_route(struct flow *flow)
+{
+	struct setup *setup = flow->setup;
+	const struct route_facts facts = {
+		.listener = setup->listener->name,
+		.source = &flow->source,
+		.destination = &setup->destination,
+		.inspected = setup->inspection_over ? &setup->inspected : NULL,
+	};
+	const struct config_route *route;
+
+	switch (route_find(setup->plan->config, &facts, &route)) {
+	case ROUTE_FOUND:
+		follow_route(flow, route);
+		return true;
+	case ROUTE_NONE:
+		reject(flow, ERROR_NO_ROUTE);
+		return true;
+	case ROUTE_INSPECT:
+		break;
+	}
+	return false;
+}
+
+/* --- Inspection -------------------------------------------------------------------------- */
+
+/*
+ * Peek, so that the bytes go the way of all others afterwards. `final`: no more will come in time.
+ */
+static void look(struct flow *flow, bool final)
+{
+	struct setup *setup = flow->setup;
+	uint64_t limit = setup->listener->inspect_size;
+	size_t room = limit < WORKER_BUFFER ? limit : WORKER_BUFFER;
+	ssize_t size =
+		recv(flow->fds[DOWNSTREAM], flow->worker->buffer, room, MSG_PEEK | MSG_DONTWAIT);
+
+	if (size < 0 && errno != EAGAIN && errno != EINTR) {
+		flow_abort(flow);
+		return;
+	}
+	if (size < 0)
+		size = 0;
+	final |= (size_t)size == room;
+	if (inspect(flow->worker->buffer, (size_t)size, final, &setup->inspected) != INSPECT_DONE)
+		return;
+	setup->inspection_over = true;
+	find_route(flow);
+}
+
+static void begin_inspection(struct flow *flow)
+{
+	flow->state = FLOW_INSPECTING;
+	worker_set_deadline(flow, worker_now_ms(), flow->setup->listener->inspect_timeout);
+	if (worker_watch(flow->worker, flow, DOWNSTREAM, EPOLLIN | EPOLLRDHUP))
+		reject(flow, ERROR_RESOURCES);
+	else
+		look(flow, false);
+}
+
+void setup_ready(struct flow *flow, uint32_t events)
+{
+	flow->setup->heard_end |= (events & EPOLLRDHUP) != 0;
+	if (events & EPOLLERR)
+		flow_abort(flow);
+	else if (flow->state == FLOW_INSPECTING)
+		look(flow, flow->setup->heard_end);
+}
+
+/* --- Admission --------------------------------------------------------------------------- */
+
+static enum error_kind turned_away(enum limit_verdict verdict)
+{
+	switch (verdict) {
+	case LIMIT_DENIED:
+		return ERROR_DENIED;
+	case LIMIT_SOURCE_RATE:
+		return ERROR_SOURCE_RATE;
+	case LIMIT_SOURCE_FLOWS:
+		return ERROR_SOURCE_FLOWS;
+	default:
+		return ERROR_MAX_FLOWS;
+	}
+}
+
+static void admit(struct flow *flow)
+{
+	struct setup *setup = flow->setup;
+	const struct config_limits *limits = &setup->listener->limits;
+	struct limit *limit = setup->plan->limits[setup->listener - setup->plan->config->listeners];
+	enum limit_verdict verdict = limit_admit(limit, &flow->source, worker_now_ms());
+
+	if (verdict == LIMIT_ADMITTED) {
+		flow->limit = limit_ref(limit);
+		setup->give_up_at = 0;
+		if (!find_route(flow))
+			begin_inspection(flow);
+		return;
+	}
+	if (verdict == LIMIT_DENIED || limits->action != LIMIT_QUEUE)
+		reject(flow, turned_away(verdict));
+	else
+		setup_wait(flow, limits->queue_timeout);
+}
+
+void setup_retry(struct flow *flow)
+{
+	if (flow->limit)
+		connect_start(flow);
+	else
+		admit(flow);
+}
+
+void setup_expired(struct flow *flow)
+{
+	if (flow->state == FLOW_INSPECTING)
+		look(flow, true);
+	else
+		reject(flow, ERROR_QUEUE_TIMEOUT);
+}
+
+static int prepare(struct flow *flow, struct plan *plan, unsigned int listener, int fd)
+{
+	struct setup *setup = calloc(1, sizeof(*setup));
+
+	if (!setup)
+		return -ENOMEM;
+	flow->setup = setup;
+	setup->plan = plan_ref(plan);
+	setup->listener = &plan->config->listeners[listener];
+	flow->source.length = sizeof(flow->source.ipv6);
+	/* A client that is gone already has no address: the connect finds out. */
+	if (getpeername(fd, &flow->source.any, &flow->source.length))
+		flow->source.length = 0;
+	if (plan->needs_destination)
+		destination_of(fd, &setup->destination);
+	return 0;
+}
+
+void setup_start(struct worker *worker, struct plan *plan, unsigned int listener, int fd)
+{
+	struct flow *flow = calloc(1, sizeof(*flow));
+
+	if (!flow || prepare(flow, plan, listener, fd)) {
+		stats_add(&worker->stats.errors[ERROR_RESOURCES], 1);
+		free(flow);
+		close(fd);
+		return;
+	}
+	flow->worker = worker;
+	flow->fds[DOWNSTREAM] = fd;
+	flow->fds[UPSTREAM] = -1;
+	stats_add(&worker->stats.flows_total, 1);
+	stats_add(&worker->stats.flows_active, 1);
+	room_enter(worker->proxy->room);
+	worker_set_deadline(flow, 0, 0);
+	admit(flow);
+}

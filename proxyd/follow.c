@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The proxy's listeners, at the start and when another config takes over. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "intake/listener.h"
+#include "log.h"
+#include "proxy.h"
+
+static void report_listen(const struct address *address, int err)
+{
+	char text[ADDRESS_TEXT];
+
+	address_format(address, text);
+	if (err == -EADDRINUSE)
+		log_error("cannot listen on %s: another process does; stop it or take another port",
+			  text);
+	else if (err == -EACCES)
+		log_error("cannot listen on %s: ports below 1024 need CAP_NET_BIND_SERVICE", text);
+	else if (err == -EADDRNOTAVAIL)
+		log_error("cannot listen on %s: this host has no such address", text);
+	else
+		log_error("cannot listen on %s: %s", text, strerror(-err));
+}
+
+static uint16_t port_of(int fd)
+{
+	struct address address = {.length = sizeof(address.ipv6)};
+
+	getsockname(fd, &address.any, &address.length);
+	/* sin_port and sin6_port are at the same place. */
+	return address.ipv4.sin_port;
+}
+
+/*
+ * One socket for each worker. Port 0 becomes, for the workers that follow, the one given. Returns
+ * 0, or -errno with nothing open.
+ */
+static int open_listener(struct proxy *proxy, struct config_listener *config, int *sockets)
+{
+	int err = listener_check(&config->address);
+
+	for (unsigned int i = 0; !err && i < proxy->settings.workers; i++) {
+		sockets[i] = listener_open(config);
+		if (sockets[i] < 0) {
+			err = sockets[i];
+			while (i-- > 0)
+				close(sockets[i]);
+			break;
+		}
+		config->address.ipv4.sin_port = port_of(sockets[i]);
+		if (proxy->shared.sock_ops)
+			kernel_lane_claim(proxy->shared.kernel_lane, sockets[i]);
+	}
+	if (err)
+		report_listen(&config->address, err);
+	return err;
+}
+
+/* The new sockets of a plan: [worker * listeners + listener], -1 where the old one goes on. */
+struct sockets {
+	unsigned int listeners;
+	unsigned int workers;
+	int *items;
+};
+
+static void close_sockets(struct sockets *sockets)
+{
+	for (unsigned int i = 0; sockets->items && i < sockets->listeners * sockets->workers; i++)
+		if (sockets->items[i] >= 0)
+			close(sockets->items[i]);
+	free(sockets->items);
+	sockets->items = NULL;
+}
+
+static bool goes_on(const struct proxy *proxy, const struct config *before,
+		    struct config_listener *listener)
+{
+	for (unsigned int i = 0; before && i < before->listener_count; i++) {
+		const struct config_listener *old = &before->listeners[i];
+
+		/* Whatever port it was given is as good as another. */
+		if (!listener->address.ipv4.sin_port && !strcmp(old->name, listener->name))
+			listener->address.ipv4.sin_port = old->address.ipv4.sin_port;
+		if (address_equal(&old->address, &listener->address))
+			return proxy->listening[i];
+	}
+	return false;
+}
+
+static int open_sockets(struct proxy *proxy, struct config *config, const struct config *before,
+			struct sockets *out)
+{
+	struct sockets sockets = {config->listener_count, (unsigned int)proxy->settings.workers,
+				  NULL};
+	int one[SL_WORKERS_MAX], err = 0;
+
+	sockets.items = malloc((sockets.listeners + 1) * sockets.workers * sizeof(int));
+	if (!sockets.items)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < sockets.listeners * sockets.workers; i++)
+		sockets.items[i] = -1;
+	for (unsigned int i = 0; !err && i < sockets.listeners; i++) {
+		if (goes_on(proxy, before, &config->listeners[i]))
+			continue;
+		err = open_listener(proxy, &config->listeners[i], one);
+		for (unsigned int w = 0; !err && w < sockets.workers; w++)
+			sockets.items[w * sockets.listeners + i] = one[w];
+	}
+	if (err)
+		close_sockets(&sockets);
+	else
+		*out = sockets;
+	return err;
+}
+
+static int make_workers(struct proxy *proxy, struct sockets *sockets)
+{
+	for (uint32_t i = 0; i < sockets->workers; i++) {
+		int *listening = sockets->items + (size_t)i * sockets->listeners;
+		int err = worker_new(&proxy->shared, i, proxy->plan, listening,
+				     &proxy->shared.workers[i]);
+
+		memset(listening, -1, sockets->listeners * sizeof(*listening));
+		if (err) {
+			log_error("cannot make a worker: %s", strerror(-err));
+			return err;
+		}
+		proxy->shared.worker_count++;
+	}
+	return 0;
+}
+
+int proxy_listen(struct proxy *proxy, uint16_t *ports)
+{
+	struct config *config = proxy->plan->config;
+	struct sockets sockets;
+	int err;
+
+	if (open_sockets(proxy, config, NULL, &sockets))
+		return -PROXY_EXIT_LISTEN;
+	err = make_workers(proxy, &sockets);
+	close_sockets(&sockets);
+	if (err)
+		return -PROXY_EXIT_FAILED;
+	for (unsigned int i = 0; i < config->listener_count; i++) {
+		proxy->listening[i] = true;
+		if (ports)
+			ports[i] = ntohs(config->listeners[i].address.ipv4.sin_port);
+	}
+	return 0;
+}
+
+/* --- Another config ---------------------------------------------------------------------- */
+
+static bool same_text(const char *one, const char *other)
+{
+	return one && other ? !strcmp(one, other) : one == other;
+}
+
+static void mention_fixed(const struct config *now, const struct config *next)
+{
+	static const char format[] = "%s: its change takes effect at the next start";
+
+	if (now->workers != next->workers)
+		log_warning(format, "workers");
+	if (now->lane != next->lane)
+		log_warning(format, "lane");
+	if (now->window != next->window)
+		log_warning(format, "window");
+	if (!same_text(now->control, next->control))
+		log_warning(format, "control");
+	if (!same_text(now->cgroup, next->cgroup))
+		log_warning(format, "cgroup");
+}
+
+static int switch_plan(struct proxy *proxy, struct plan *plan, bool *listening,
+		       struct sockets *sockets)
+{
+	struct plan *before = proxy->plan;
+	int err = 0;
+
+	mention_fixed(before->config, plan->config);
+	for (unsigned int i = 0; i < proxy->shared.worker_count; i++) {
+		int *items = sockets->items + (size_t)i * sockets->listeners;
+		int failed = worker_follow(proxy->shared.workers[i], plan, items);
+
+		err = failed ? failed : err;
+		if (!failed)
+			memset(items, -1, sockets->listeners * sizeof(*items));
+	}
+	for (unsigned int i = 0; i < plan->config->listener_count; i++)
+		listening[i] = true;
+	free(proxy->listening);
+	proxy->listening = listening;
+	proxy->plan = plan;
+	plan_unref(before);
+	return err;
+}
+
+int proxy_follow(struct proxy *proxy, struct config *config)
+{
+	bool *listening = calloc(config->listener_count + 1, sizeof(bool));
+	struct sockets sockets = {0};
+	struct plan *plan = NULL;
+	int err;
+
+	if (!listening) {
+		config_free(config);
+		return -ENOMEM;
+	}
+	err = plan_new(config, proxy->plan, worker_now_ms(), &plan);
+	if (!err)
+		err = open_sockets(proxy, plan->config, proxy->plan->config, &sockets);
+	if (!err)
+		err = plan_commit(plan, worker_now_ms());
+	if (err) {
+		close_sockets(&sockets);
+		plan_unref(plan);
+		free(listening);
+		return err;
+	}
+	err = switch_plan(proxy, plan, listening, &sockets);
+	close_sockets(&sockets);
+	proxy->reloads++;
+	return err;
+}
+
+int proxy_drain_listener(struct proxy *proxy, const char *name)
+{
+	const struct config *config = proxy->plan->config;
+
+	for (unsigned int i = 0; i < config->listener_count; i++) {
+		int err = 0;
+
+		if (strcmp(config->listeners[i].name, name))
+			continue;
+		for (unsigned int w = 0; !err && w < proxy->shared.worker_count; w++)
+			err = worker_drain_listener(proxy->shared.workers[w], i);
+		proxy->listening[i] = false;
+		return err;
+	}
+	return -ENOENT;
+}
+
+struct upstream *proxy_upstream(const struct proxy *proxy, const char *name)
+{
+	const struct config *config = proxy->plan->config;
+
+	for (unsigned int i = 0; i < config->upstream_count; i++)
+		if (!strcmp(config->upstreams[i].name, name))
+			return proxy->plan->upstreams[i];
+	return NULL;
+}

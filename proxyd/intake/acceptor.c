@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#define _GNU_SOURCE
+#include "intake/acceptor.h"
+
+#include <errno.h>
+#include <event2/listener.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "socket_options.h"
+
+#define ACCEPT_PAUSE_MS 100
+
+/* A listening socket. */
+struct door {
+	struct acceptor *acceptor;
+	struct evconnlistener *listener;
+	struct address address;
+	unsigned int index; /* of the listener in the config */
+};
+
+struct acceptor {
+	struct acceptor_options options;
+	struct event *resume;
+	struct door **doors;
+	unsigned int count;
+};
+
+static void accepted(struct acceptor *acceptor, unsigned int index, int fd)
+{
+	acceptor->options.accepted(acceptor->options.user, index, fd);
+}
+
+static bool is_full(struct acceptor *acceptor)
+{
+	return room_is_full(acceptor->options.room, acceptor->options.worker);
+}
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
+		      int length, void *user)
+{
+	struct door *door = user;
+	struct acceptor *acceptor = door->acceptor;
+
+	(void)listener;
+	(void)address;
+	(void)length;
+	accepted(acceptor, door->index, fd);
+	if (!is_full(acceptor))
+		return;
+	for (unsigned int i = 0; i < acceptor->count; i++)
+		evconnlistener_disable(acceptor->doors[i]->listener);
+}
+
+static void resume_listening(evutil_socket_t fd, short what, void *user)
+{
+	struct acceptor *acceptor = user;
+
+	(void)fd;
+	(void)what;
+	if (is_full(acceptor))
+		return;
+	for (unsigned int i = 0; i < acceptor->count; i++)
+		evconnlistener_enable(acceptor->doors[i]->listener);
+}
+
+/* Out of descriptors or memory: let live flows end rather than spin on accept. */
+static void on_error(struct evconnlistener *listener, void *user)
+{
+	const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_MS * 1000};
+	struct acceptor *acceptor = ((struct door *)user)->acceptor;
+	counter *failures = acceptor->options.failures;
+	int err = errno;
+
+	if (!stats_get(failures))
+		log_warning("cannot accept a connection: %s; trying again every %d ms (raise the "
+			    "limit of open files?)",
+			    strerror(err), ACCEPT_PAUSE_MS);
+	stats_add(failures, 1);
+	evconnlistener_disable(listener);
+	evtimer_add(acceptor->resume, &pause);
+}
+
+/* Connections that wait to be accepted would be reset with their listening socket. */
+static void close_door(struct door *door, bool accept)
+{
+	struct acceptor *acceptor = door->acceptor;
+	int fd = evconnlistener_get_fd(door->listener), client;
+
+	while (accept && !is_full(acceptor) &&
+	       (client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
+		accepted(acceptor, door->index, client);
+	evconnlistener_free(door->listener);
+	free(door);
+}
+
+static int open_door(struct acceptor *acceptor, int fd, struct door **out)
+{
+	struct door *door = calloc(1, sizeof(*door));
+
+	if (door) {
+		door->acceptor = acceptor;
+		door->address.length = sizeof(door->address.ipv6);
+		getsockname(fd, &door->address.any, &door->address.length);
+		door->listener =
+			evconnlistener_new(acceptor->options.base, on_accept, door,
+					   LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+	}
+	if (!door || !door->listener) {
+		close(fd);
+		free(door);
+		return -ENOMEM;
+	}
+	evconnlistener_set_error_cb(door->listener, on_error);
+	*out = door;
+	return 0;
+}
+
+int acceptor_new(const struct acceptor_options *options, struct acceptor **out)
+{
+	struct acceptor *acceptor = calloc(1, sizeof(*acceptor));
+
+	if (!acceptor)
+		return -ENOMEM;
+	acceptor->options = *options;
+	acceptor->resume = evtimer_new(options->base, resume_listening, acceptor);
+	if (!acceptor->resume) {
+		free(acceptor);
+		return -ENOMEM;
+	}
+	room_join(options->room, options->worker, acceptor->resume);
+	*out = acceptor;
+	return 0;
+}
+
+/* Take the door for the address out of the ones that were there before. */
+static struct door *keep(struct acceptor *before, const struct config_listener *config)
+{
+	for (unsigned int i = 0; i < before->count; i++) {
+		struct door *door = before->doors[i];
+
+		if (!door || !address_equal(&door->address, &config->address))
+			continue;
+		before->doors[i] = NULL;
+		socket_options_set(evconnlistener_get_fd(door->listener), &config->tcp, false);
+		return door;
+	}
+	return NULL;
+}
+
+int acceptor_follow(struct acceptor *acceptor, const struct config *config, const int *listening)
+{
+	struct acceptor before = *acceptor;
+	int err = 0, failed = 0;
+
+	acceptor->count = 0;
+	acceptor->doors = calloc(config->listener_count + 1, sizeof(struct door *));
+	for (unsigned int i = 0; i < config->listener_count; i++) {
+		struct door *door = NULL;
+
+		if (!acceptor->doors && listening[i] >= 0)
+			close(listening[i]);
+		else if (acceptor->doors && listening[i] >= 0)
+			err = open_door(acceptor, listening[i], &door);
+		else if (acceptor->doors)
+			door = keep(&before, &config->listeners[i]);
+		if (!door) {
+			failed = err ? err : failed;
+			continue;
+		}
+		door->index = i;
+		acceptor->doors[acceptor->count++] = door;
+	}
+	for (unsigned int i = 0; i < before.count; i++)
+		if (before.doors[i])
+			close_door(before.doors[i], true);
+	free(before.doors);
+	return acceptor->doors ? failed : -ENOMEM;
+}
+
+void acceptor_close(struct acceptor *acceptor, unsigned int listener, bool accept)
+{
+	for (unsigned int i = 0; i < acceptor->count; i++) {
+		struct door *door = acceptor->doors[i];
+
+		if (door->index != listener)
+			continue;
+		acceptor->doors[i] = acceptor->doors[--acceptor->count];
+		close_door(door, accept);
+		return;
+	}
+}
+
+void acceptor_close_all(struct acceptor *acceptor, bool accept)
+{
+	while (acceptor->count)
+		close_door(acceptor->doors[--acceptor->count], accept);
+}
+
+void acceptor_free(struct acceptor *acceptor)
+{
+	if (!acceptor)
+		return;
+	acceptor_close_all(acceptor, false);
+	room_quit(acceptor->options.room, acceptor->options.worker);
+	free(acceptor->doors);
+	event_free(acceptor->resume);
+	free(acceptor);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef PROXYD_ACCEPTOR_H
+#define PROXYD_ACCEPTOR_H
+
+/* A worker's listening sockets, one for each listener of the plan. */
+
+#include <event2/event.h>
+#include <stdbool.h>
+
+#include "intake/room.h"
+#include "policy/plan.h"
+#include "stats.h"
+
+struct acceptor;
+
+/* A client was accepted by the plan's listener of that index. Takes `fd` over. */
+typedef void acceptor_cb(void *user, unsigned int listener, int fd);
+
+struct acceptor_options {
+	struct event_base *base;
+	struct room *room;
+	uint32_t worker;
+	acceptor_cb *accepted;
+	void *user;
+	counter *failures; /* of accept(2) */
+};
+
+/* Returns 0 or -errno. */
+int acceptor_new(const struct acceptor_options *options, struct acceptor **out);
+
+/*
+ * Listen for another plan. `listening` has for each of its listeners a new socket, which is taken
+ * over, or -1: go on with the one for that address. What the plan does not have is closed when the
+ * connections that wait there have been accepted. Returns 0 or -errno.
+ */
+int acceptor_follow(struct acceptor *acceptor, const struct config *config, const int *listening);
+
+/* Close one listener's socket, or all. `accept` what waits there: closing would reset it. */
+void acceptor_close(struct acceptor *acceptor, unsigned int listener, bool accept);
+void acceptor_close_all(struct acceptor *acceptor, bool accept);
+
+void acceptor_free(struct acceptor *acceptor);
+
+#endif

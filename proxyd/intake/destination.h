@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef PROXYD_DESTINATION_H
+#define PROXYD_DESTINATION_H
+
+#include <stdbool.h>
+
+#include "config/address.h"
+
+/*
+ * Where the client meant to connect to: what netfilter translated (SO_ORIGINAL_DST,
+ * netfilter_ipv4.h), else the local address that it reached. length 0: not to be had.
+ */
+void destination_of(int fd, struct address *out);
+
+/* Whether the destination is the very address that the connection was accepted on. */
+bool destination_is_own(const struct address *destination, int fd);
+
+#endif

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "policy/plan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct upstream *known_upstream(const struct plan *previous, const char *name)
+{
+	for (unsigned int i = 0; previous && i < previous->config->upstream_count; i++)
+		if (!strcmp(previous->config->upstreams[i].name, name))
+			return upstream_ref(previous->upstreams[i]);
+	return NULL;
+}
+
+static struct limit *known_limit(const struct plan *previous, const char *name)
+{
+	for (unsigned int i = 0; previous && i < previous->config->listener_count; i++)
+		if (!strcmp(previous->config->listeners[i].name, name))
+			return limit_ref(previous->limits[i]);
+	return NULL;
+}
+
+static int add_upstreams(struct plan *plan, const struct plan *previous, uint64_t now_ms)
+{
+	const struct config *config = plan->config;
+	int err = 0;
+
+	for (unsigned int i = 0; !err && i < config->upstream_count; i++) {
+		plan->upstreams[i] = known_upstream(previous, config->upstreams[i].name);
+		if (!plan->upstreams[i])
+			err = upstream_new(&config->upstreams[i], now_ms, &plan->upstreams[i]);
+	}
+	return err;
+}
+
+static int add_limits(struct plan *plan, const struct plan *previous)
+{
+	const struct config *config = plan->config;
+	int err = 0;
+
+	for (unsigned int i = 0; !err && i < config->listener_count; i++) {
+		plan->limits[i] = known_limit(previous, config->listeners[i].name);
+		if (!plan->limits[i])
+			err = limit_new(&config->listeners[i], &plan->limits[i]);
+	}
+	return err;
+}
+
+static bool needs_destination(const struct config *config)
+{
+	for (unsigned int i = 0; i < config->route_count; i++) {
+		const struct config_route *route = &config->routes[i];
+
+		if (route->action == ROUTE_ORIGINAL || route->match.destinations.count ||
+		    route->match.ports.count)
+			return true;
+	}
+	return false;
+}
+
+int plan_new(struct config *config, const struct plan *previous, uint64_t now_ms, struct plan **out)
+{
+	struct plan *plan = calloc(1, sizeof(*plan));
+	int err = -ENOMEM;
+
+	if (!plan) {
+		config_free(config);
+		return err;
+	}
+	atomic_init(&plan->references, 1);
+	plan->config = config;
+	plan->needs_destination = needs_destination(config);
+	/* One more than needed, so that none is no error. */
+	plan->upstreams = calloc(config->upstream_count + 1, sizeof(struct upstream *));
+	plan->limits = calloc(config->listener_count + 1, sizeof(struct limit *));
+	if (plan->upstreams && plan->limits)
+		err = add_upstreams(plan, previous, now_ms);
+	if (!err)
+		err = add_limits(plan, previous);
+	if (!err) {
+		*out = plan;
+		return 0;
+	}
+	plan_unref(plan);
+	return err;
+}
+
+int plan_commit(struct plan *plan, uint64_t now_ms)
+{
+	const struct config *config = plan->config;
+	int err = 0, result;
+
+	for (unsigned int i = 0; i < config->upstream_count; i++) {
+		result = upstream_update(plan->upstreams[i], &config->upstreams[i], now_ms);
+		err = err ? err : result;
+	}
+	for (unsigned int i = 0; i < config->listener_count; i++) {
+		result = limit_update(plan->limits[i], &config->listeners[i]);
+		err = err ? err : result;
+	}
+	return err;
+}
+
+struct plan *plan_ref(struct plan *plan)
+{
+	atomic_fetch_add_explicit(&plan->references, 1, memory_order_relaxed);
+	return plan;
+}
+
+void plan_unref(struct plan *plan)
+{
+	if (!plan || atomic_fetch_sub_explicit(&plan->references, 1, memory_order_acq_rel) != 1)
+		return;
+	for (unsigned int i = 0; plan->upstreams && i < plan->config->upstream_count; i++)
+		upstream_unref(plan->upstreams[i]);
+	for (unsigned int i = 0; plan->limits && i < plan->config->listener_count; i++)
+		limit_unref(plan->limits[i]);
+	free(plan->upstreams);
+	free(plan->limits);
+	config_free(plan->config);
+	free(plan);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef PROXYD_PLAN_H
+#define PROXYD_PLAN_H
+
+/*
+ * A config at work: its upstreams and limits, which outlive a reload, beside it. A reload makes a
+ * new plan and gives each worker a reference; flows that are being set up keep the one that they
+ * began with. Nobody changes a plan once it is in use.
+ */
+
+#include <stdatomic.h>
+
+#include "config/config.h"
+#include "policy/limit.h"
+#include "policy/upstream.h"
+
+struct plan {
+	atomic_uint references;
+	struct config *config;
+	struct upstream **upstreams; /* by index in the config */
+	struct limit **limits;       /* of the listeners, by index in the config */
+	bool needs_destination;      /* a route asks for the original destination */
+};
+
+/*
+ * Make a plan. Takes `config` over, whatever it returns. What `previous` (may be NULL) has under
+ * the same name is taken on; it follows the new config only at plan_commit(), so that a plan can
+ * still be dropped. Returns 0 or -errno.
+ */
+int plan_new(struct config *config, const struct plan *previous, uint64_t now_ms,
+	     struct plan **out);
+
+/* From now on the plan is what holds. Returns 0, or -errno when something could not follow. */
+int plan_commit(struct plan *plan, uint64_t now_ms);
+
+struct plan *plan_ref(struct plan *plan);
+void plan_unref(struct plan *plan); /* NULL is fine */
+
+#endif

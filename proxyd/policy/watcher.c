@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "policy/watcher.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+
+#include "policy/health.h"
+#include "policy/resolver.h"
+
+struct watched {
+	TAILQ_ENTRY(watched) entry;
+	struct upstream *upstream; /* a reference */
+	struct health *health;
+	bool present; /* in the plan that is being followed */
+};
+
+struct watcher {
+	struct event_base *base;
+	struct resolver *resolver;
+	TAILQ_HEAD(watched_list, watched) all;
+};
+
+static void forget(struct watcher *watcher, struct watched *watched)
+{
+	TAILQ_REMOVE(&watcher->all, watched, entry);
+	resolver_unwatch(watcher->resolver, watched->upstream);
+	health_free(watched->health);
+	upstream_unref(watched->upstream);
+	free(watched);
+}
+
+static struct watched *find(struct watcher *watcher, const struct upstream *upstream)
+{
+	struct watched *watched;
+
+	TAILQ_FOREACH (watched, &watcher->all, entry)
+		if (watched->upstream == upstream)
+			return watched;
+	return NULL;
+}
+
+static int add(struct watcher *watcher, struct upstream *upstream,
+	       const struct config_upstream *config, struct watched **out)
+{
+	struct watched *watched = calloc(1, sizeof(*watched));
+	int err;
+
+	if (!watched)
+		return -ENOMEM;
+	err = health_new(watcher->base, upstream, &config->health, &config->tcp, &watched->health);
+	if (err) {
+		free(watched);
+		return err;
+	}
+	watched->upstream = upstream_ref(upstream);
+	TAILQ_INSERT_TAIL(&watcher->all, watched, entry);
+	*out = watched;
+	return 0;
+}
+
+static int follow(struct watcher *watcher, struct upstream *upstream,
+		  const struct config_upstream *config)
+{
+	struct watched *watched = find(watcher, upstream);
+	int err;
+
+	if (watched)
+		err = health_update(watched->health, &config->health, &config->tcp);
+	else
+		err = add(watcher, upstream, config, &watched);
+	if (watched)
+		watched->present = true;
+	return err ? err : resolver_watch(watcher->resolver, upstream, config);
+}
+
+int watcher_follow(struct watcher *watcher, const struct plan *plan)
+{
+	const struct config *config = plan->config;
+	int err = resolver_set_servers(watcher->resolver, &config->dns_servers);
+	struct watched *watched, *next;
+
+	TAILQ_FOREACH (watched, &watcher->all, entry)
+		watched->present = false;
+	for (unsigned int i = 0; i < config->upstream_count; i++) {
+		int failed = follow(watcher, plan->upstreams[i], &config->upstreams[i]);
+
+		err = failed ? failed : err;
+	}
+	for (watched = TAILQ_FIRST(&watcher->all); watched; watched = next) {
+		next = TAILQ_NEXT(watched, entry);
+		if (!watched->present)
+			forget(watcher, watched);
+	}
+	return err;
+}
+
+int watcher_new(struct event_base *base, const struct config *config, struct watcher **out)
+{
+	struct watcher *watcher = calloc(1, sizeof(*watcher));
+	int err;
+
+	if (!watcher)
+		return -ENOMEM;
+	watcher->base = base;
+	TAILQ_INIT(&watcher->all);
+	err = resolver_new(base, &config->dns_servers, &watcher->resolver);
+	if (err) {
+		free(watcher);
+		return err;
+	}
+	*out = watcher;
+	return 0;
+}
+
+void watcher_free(struct watcher *watcher)
+{
+	struct watched *watched;
+
+	if (!watcher)
+		return;
+	while ((watched = TAILQ_FIRST(&watcher->all)))
+		forget(watcher, watched);
+	resolver_free(watcher->resolver);
+	free(watcher);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef PROXYD_SOCKET_OPTIONS_H
+#define PROXYD_SOCKET_OPTIONS_H
+
+#include "config/config.h"
+
+/*
+ * Set what the config says of a side's sockets: on a listening socket, whose accepted sockets
+ * inherit all of it, or on one that is about to connect. `fresh`: the socket has the system's
+ * defaults, which need not be set. Returns 0, or -errno of what was refused (SO_MARK and
+ * SO_BINDTODEVICE need CAP_NET_ADMIN).
+ */
+int socket_options_set(int fd, const struct config_tcp *options, bool fresh);
+
+/*
+ * Bind an upstream socket to the configured source address, where there is one of the family of
+ * `to`; the port is chosen at connect(2) (IP_BIND_ADDRESS_NO_PORT), so that one source reaches
+ * every endpoint from all its ports. Returns 0 or -errno.
+ */
+int socket_options_bind(int fd, const struct address *to, const struct config_tcp *options);
+
+#endif
