@@ -96,7 +96,14 @@ static bool may_try_again(struct flow *flow)
 	       upstream_may_retry(setup->upstream, worker_now_ms());
 }
 
-static void leave_endpoint(struct flow *flow)
+/* Whether the endpoint, or the way to it, is to blame, not this host's own want of something. */
+static bool is_remote(int err)
+{
+	return err == ECONNREFUSED || err == ETIMEDOUT || err == ECONNRESET ||
+	       err == EHOSTUNREACH || err == ENETUNREACH;
+}
+
+static void leave_endpoint(struct flow *flow, int err)
 {
 	struct endpoint *endpoint = flow->endpoint;
 	struct setup *setup = flow->setup;
@@ -104,7 +111,8 @@ static void leave_endpoint(struct flow *flow)
 	flow->endpoint = NULL;
 	if (!endpoint)
 		return;
-	endpoint_report(endpoint, ENDPOINT_CONNECT_FAILED, worker_now_ms());
+	if (is_remote(err))
+		endpoint_report(endpoint, ENDPOINT_CONNECT_FAILED, worker_now_ms());
 	if (setup->tried_count < UPSTREAM_TRIES_MAX)
 		setup->tried[setup->tried_count++] = endpoint_ref(endpoint);
 	worker_place_free(flow->worker, endpoint_release(endpoint));
@@ -177,7 +185,7 @@ static bool retreat(struct flow *flow, int err)
 	bool again = may_try_again(flow);
 
 	report_failure(flow, err, again);
-	leave_endpoint(flow);
+	leave_endpoint(flow, err);
 	flow_close_socket(flow, UPSTREAM, false);
 	flow->directions[SL_DOWN].read_on = false;
 	if (!again)

@@ -86,7 +86,7 @@ static void leave(struct flow *flow)
 	bool wanted = false;
 
 	if (flow->endpoint) {
-		if (flow->healthy_at && worker_now_ms() >= flow->healthy_at)
+		if (flow->healthy_at)
 			endpoint_report(flow->endpoint, ENDPOINT_SERVED, worker_now_ms());
 		wanted = endpoint_release(flow->endpoint);
 		flow->endpoint = NULL;

@@ -99,8 +99,9 @@ struct flow {
 	struct splice_pair *pair;  /* NULL while neither socket is enrolled */
 	uint64_t idle_timeout;     /* ms; 0: none */
 	uint64_t poll_at;          /* us, worker clock */
-	uint64_t healthy_at;       /* ms: a RST by the endpoint before this counts against it */
-	struct address source;     /* the client */
+	/* ms: a RST by the endpoint before this counts against it; 0: not connected, or counted */
+	uint64_t healthy_at;
+	struct address source; /* the client */
 	int fds[2];
 	uint32_t interest[2]; /* epoll events asked for */
 	uint8_t state;        /* enum flow_state */
