@@ -223,16 +223,13 @@ static int prepare(struct flow *flow, struct plan *plan, unsigned int listener, 
 	flow->setup = setup;
 	setup->plan = plan_ref(plan);
 	setup->listener = &plan->config->listeners[listener];
-	flow->source.length = sizeof(flow->source.ipv6);
-	/* A client that is gone already has no address: the connect finds out. */
-	if (getpeername(fd, &flow->source.any, &flow->source.length))
-		flow->source.length = 0;
 	if (plan->needs_destination)
 		destination_of(fd, &setup->destination);
 	return 0;
 }
 
-void setup_start(struct worker *worker, struct plan *plan, unsigned int listener, int fd)
+void setup_start(struct worker *worker, struct plan *plan, unsigned int listener, int fd,
+		 const struct address *client)
 {
 	struct flow *flow = calloc(1, sizeof(*flow));
 
@@ -243,6 +240,7 @@ void setup_start(struct worker *worker, struct plan *plan, unsigned int listener
 		return;
 	}
 	flow->worker = worker;
+	flow->source = *client;
 	flow->fds[DOWNSTREAM] = fd;
 	flow->fds[UPSTREAM] = -1;
 	stats_add(&worker->stats.flows_total, 1);

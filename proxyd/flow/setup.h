@@ -28,7 +28,8 @@ struct setup {
 };
 
 /* Take charge of a connection that a listener accepted. Always consumes `fd`. */
-void setup_start(struct worker *worker, struct plan *plan, unsigned int listener, int fd);
+void setup_start(struct worker *worker, struct plan *plan, unsigned int listener, int fd,
+		 const struct address *client);
 
 /* FLOW_INSPECTING: something happened on the downstream socket: EPOLL* bits. */
 void setup_ready(struct flow *flow, uint32_t events);

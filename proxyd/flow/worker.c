@@ -159,11 +159,11 @@ static void on_splices(evutil_socket_t fd, short what, void *user)
 	free_closed(worker);
 }
 
-static void on_accepted(void *user, unsigned int listener, int fd)
+static void on_accepted(void *user, unsigned int listener, int fd, const struct address *client)
 {
 	struct worker *worker = user;
 
-	setup_start(worker, worker->plan, listener, fd);
+	setup_start(worker, worker->plan, listener, fd, client);
 	free_closed(worker);
 }
 

@@ -29,9 +29,16 @@ struct acceptor {
 	unsigned int count;
 };
 
-static void accepted(struct acceptor *acceptor, unsigned int index, int fd)
+static void accepted(struct acceptor *acceptor, unsigned int index, int fd,
+		     const struct sockaddr *from, socklen_t length)
 {
-	acceptor->options.accepted(acceptor->options.user, index, fd);
+	struct address client = {.length = 0};
+
+	if (length <= sizeof(client.ipv6)) {
+		memcpy(&client.any, from, length);
+		client.length = length;
+	}
+	acceptor->options.accepted(acceptor->options.user, index, fd, &client);
 }
 
 static bool is_full(struct acceptor *acceptor)
@@ -46,9 +53,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 	struct acceptor *acceptor = door->acceptor;
 
 	(void)listener;
-	(void)address;
-	(void)length;
-	accepted(acceptor, door->index, fd);
+	accepted(acceptor, door->index, fd, address, (socklen_t)length);
 	if (!is_full(acceptor))
 		return;
 	for (unsigned int i = 0; i < acceptor->count; i++)
@@ -89,10 +94,13 @@ static void close_door(struct door *door, bool accept)
 {
 	struct acceptor *acceptor = door->acceptor;
 	int fd = evconnlistener_get_fd(door->listener), client;
+	struct address from = {.length = sizeof(from.ipv6)};
 
 	while (accept && !is_full(acceptor) &&
-	       (client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
-		accepted(acceptor, door->index, client);
+	       (client = accept4(fd, &from.any, &from.length, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		accepted(acceptor, door->index, client, &from.any, from.length);
+		from.length = sizeof(from.ipv6);
+	}
 	evconnlistener_free(door->listener);
 	free(door);
 }

@@ -14,7 +14,7 @@
 struct acceptor;
 
 /* A client was accepted by the plan's listener of that index. Takes `fd` over. */
-typedef void acceptor_cb(void *user, unsigned int listener, int fd);
+typedef void acceptor_cb(void *user, unsigned int listener, int fd, const struct address *client);
 
 struct acceptor_options {
 	struct event_base *base;
