@@ -87,34 +87,37 @@ static __u32 first_seq(struct sl_ledger *ledger, __u32 seq)
 /*
  * An skb may begin with bytes that TCP has received before: a retransmission cut otherwise.
  * tcp_recvmsg and strparser skip them, tcp_read_skb does not (6.18), so they must go here.
- * TCP_SKB_CB(skb)->seq is the first field of the control block.
+ * TCP_SKB_CB(skb)->seq is the first field of the control block. Returns whether they are gone: the
+ * kernel may have no memory for it (pskb_may_pull), or there may be more of them than
+ * TRIM_STEPS_MAX steps take (BIG TCP).
  */
-static void trim(struct __sk_buff *skb, struct sl_ledger *ledger)
+static int trim(struct __sk_buff *skb, struct sl_ledger *ledger)
 {
 	struct sk_buff *kernel_skb;
 	__u32 seq, old;
 
 	if (!has_kern_ctx || has_stream_parser)
-		return;
+		return 1;
 	kernel_skb = bpf_cast_to_kern_ctx(skb);
 	if (bpf_core_read(&seq, sizeof(seq), &kernel_skb->cb))
-		return;
+		return 0;
 	if (!ledger->redirected && !ledger->passed)
 		ledger->next_seq = first_seq(ledger, seq);
 	old = ledger->next_seq - seq;
 	if ((__s32)(seq + skb->len - ledger->next_seq) > 0)
 		ledger->next_seq = seq + skb->len;
 	if ((__s32)old <= 0)
-		return;
+		return 1;
 	if (old > skb->len)
 		old = skb->len;
 	for (int i = 0; i < TRIM_STEPS_MAX && old; i++) {
 		__u32 step = old < TRIM_STEP ? old : TRIM_STEP;
 
 		if (bpf_skb_adjust_room(skb, -(__s32)step, 0, 0))
-			return;
+			return 0;
 		old -= step;
 	}
+	return !old;
 }
 
 static __always_inline struct sl_totals *my_totals(void)
@@ -133,6 +136,21 @@ static void wake_proxyd(const struct sl_peer *peer, __u64 cookie, __u32 kind)
 
 	if ((!ring || bpf_ringbuf_output(ring, &event, sizeof(event), 0)) && sums)
 		sums->events_lost++;
+}
+
+/*
+ * The skb cannot be let through, nor anything behind it. The ledger says so too, for where there is
+ * no peer yet that would tell which worker to wake, or no room in its ring.
+ */
+static int break_off(struct sl_ledger *ledger, __u64 cookie)
+{
+	struct sl_peer *peer;
+
+	ledger->broken = 1;
+	peer = bpf_map_lookup_elem(&peers, &cookie);
+	if (peer)
+		wake_proxyd(peer, cookie, SL_EVENT_BROKEN);
+	return SK_DROP;
 }
 
 /* Returns 0, or -1 when the destination is gone. */
@@ -212,7 +230,8 @@ int verdict(struct __sk_buff *skb)
 		return SK_DROP;
 	if (!ledger)
 		return SK_PASS;
-	trim(skb, ledger);
+	if (ledger->broken || !trim(skb, ledger))
+		return break_off(ledger, cookie);
 	if (!skb->len)
 		return SK_DROP;
 	ledger->last_ns = bpf_ktime_get_coarse_ns();

@@ -29,6 +29,7 @@ enum error_kind {
 	ERROR_DRAIN_TIMEOUT,
 	ERROR_ACCEPT,
 	ERROR_RESOURCES, /* no descriptor or memory for a flow */
+	ERROR_UNTRIMMED, /* an overlapping segment could not be cut: the flow was aborted */
 	ERROR_LIFETIME,
 	ERROR_DENIED,       /* by the listener's allow and deny */
 	ERROR_MAX_FLOWS,    /* the listener's limits */

@@ -35,6 +35,8 @@ struct sl_ledger {
 	__u64 last_ns;     /* CLOCK_MONOTONIC (coarse) at the last skb */
 	__u32 base;        /* destination's write_seq where this ledger's stream starts */
 	__u32 next_seq;    /* of the source: where its next skb must begin */
+	__u32 broken;      /* an skb was dropped: no later byte may cross, and no FIN */
+	__u32 unused;
 	struct sl_budget budget;
 	struct sl_pattern pattern;
 };

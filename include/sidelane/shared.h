@@ -20,6 +20,7 @@ struct sl_peer {
 enum sl_event_kind {
 	SL_EVENT_PASSED = 1,       /* bytes wait for proxyd in a direction that it slept on */
 	SL_EVENT_SMALL_WRITES = 2, /* the direction would be cheaper in the relay lane */
+	SL_EVENT_BROKEN = 3,       /* an skb had to be dropped: the flow must be aborted */
 };
 
 struct sl_event {

@@ -22,6 +22,7 @@ static const char *const error_names[ERROR_KINDS] = {
 	[ERROR_DRAIN_TIMEOUT] = "drain_timeout",
 	[ERROR_ACCEPT] = "accept",
 	[ERROR_RESOURCES] = "resources",
+	[ERROR_UNTRIMMED] = "untrimmed",
 	[ERROR_LIFETIME] = "lifetime",
 	[ERROR_DENIED] = "denied",
 	[ERROR_MAX_FLOWS] = "max_flows",

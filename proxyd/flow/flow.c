@@ -35,6 +35,11 @@ bool flow_enrolled(const struct flow *flow)
 	return flow->pair || flow->worker->proxy->sock_ops;
 }
 
+bool flow_is_broken(const struct flow *flow, int d)
+{
+	return flow_enrolled(flow) && splicer_is_broken(flow->worker->splicer, flow->fds[d]);
+}
+
 /*
  * The events that each socket is watched for. EPOLLIN on a socket in the kernel lane would wake
  * proxyd for every skb that it has nothing to do with; EPOLLERR and EPOLLHUP always come.
@@ -133,6 +138,12 @@ void flow_abort(struct flow *flow)
 	flow_close(flow, true);
 }
 
+void flow_break(struct flow *flow)
+{
+	stats_add(&flow->worker->stats.errors[ERROR_UNTRIMMED], 1);
+	flow_abort(flow);
+}
+
 void flow_free(struct flow *flow)
 {
 	free(flow);
@@ -154,7 +165,10 @@ static enum fallback_reason fallback_reason(int err)
 	}
 }
 
-/* Returns 0, or -EAGAIN when unread bytes forbid it for now, or -errno when it is given up. */
+/*
+ * Returns 0, or -EAGAIN when unread bytes forbid it for now, or -errno when it is given up;
+ * -EBADMSG closes the flow.
+ */
 static int pair(struct flow *flow)
 {
 	const bool read[2] = {flow->directions[SL_UP].read, flow->directions[SL_DOWN].read};
@@ -171,6 +185,10 @@ static int pair(struct flow *flow)
 		return err;
 	if (flow->pair)
 		worker->spliced[splice_pair_index(flow->pair)] = flow;
+	if (err == -EBADMSG) {
+		flow_break(flow);
+		return err;
+	}
 	if (err) {
 		stats_add(&worker->stats.fallbacks[fallback_reason(err)], 1);
 		return err;
@@ -245,7 +263,7 @@ static void enter_kernel_lane(struct flow *flow)
 {
 	int err = pair(flow);
 
-	if (err == -EAGAIN)
+	if (err == -EAGAIN || err == -EBADMSG)
 		return;
 	flow->wants_kernel = false;
 	if (err) {
@@ -339,6 +357,10 @@ void flow_event(struct flow *flow, const struct sl_event *event)
 	if (flow->state != FLOW_OPEN && flow->state != FLOW_RESETTING)
 		return;
 	stats_add(&flow->worker->stats.wakeups, 1);
+	if (event->kind == SL_EVENT_BROKEN) {
+		flow_break(flow);
+		return;
+	}
 	if (event->kind == SL_EVENT_SMALL_WRITES && flow->directions[d].lane == SL_LANE_KERNEL &&
 	    flow->worker->proxy->settings->lane == LANE_AUTO) {
 		stats_add(&flow->worker->stats.fallbacks[FALLBACK_SMALL_WRITES], 1);
@@ -367,7 +389,8 @@ void flow_poll(struct flow *flow)
 	if (flow->worker->proxy->settings->switch_lanes && flow->worker->splicer &&
 	    flow->state == FLOW_OPEN) {
 		switch_at_random(flow);
-		worker_poll_soon(flow);
+		if (flow->state == FLOW_OPEN)
+			worker_poll_soon(flow);
 	}
 	turn(flow, true, true);
 }

@@ -132,6 +132,9 @@ void flow_outlived(struct flow *flow);
 /* Abort: both sides see a RST. */
 void flow_abort(struct flow *flow);
 
+/* Abort because the verdict program had to drop bytes. */
+void flow_break(struct flow *flow);
+
 void flow_free(struct flow *flow);
 
 /* --- For those who move the flow along: setup.c, connect.c, pump.c, relay.c --- */
@@ -162,5 +165,8 @@ bool flow_for_kernel_lane(const struct flow *flow);
 
 /* Whether the sockets may be in the SOCKHASH, so that splice(2) does not see their bytes. */
 bool flow_enrolled(const struct flow *flow);
+
+/* Whether the verdict program had to drop bytes of the direction, paired or not. */
+bool flow_is_broken(const struct flow *flow, int direction);
 
 #endif

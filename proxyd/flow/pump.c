@@ -31,21 +31,41 @@ static bool may_send(struct flow *flow, int d)
 /*
  * The source's end was read. Bytes may still be on their way to proxyd (behind the source's own
  * backlog, or in a stream parser's queue) or in the destination's backlog, which shutdown(2)
- * would drop. Returns whether the direction is all done.
+ * would drop. Returns 0 when the direction is all done, -EAGAIN when it will be, with a poll
+ * arranged, -EBADMSG when it is broken.
  */
-static bool ended(struct flow *flow, int d)
+static int finished(struct flow *flow, int d)
 {
 	const struct direction *direction = &flow->directions[d];
+	enum sl_direction_index index = (enum sl_direction_index)d;
 	struct sl_ledger ledger;
 
 	if (!flow->paired)
-		return true;
-	if (!splice_ledger(flow->pair, (enum sl_direction_index)d, &ledger) &&
-	    splice_complete(&ledger, flow->fds[d], direction->read) > 0 &&
-	    splice_drained(&ledger, (enum sl_direction_index)d, flow->fds[!d], direction->sent) > 0)
-		return true;
+		return flow_is_broken(flow, d) ? -EBADMSG : 0;
+	if (!splice_ledger(flow->pair, index, &ledger)) {
+		if (ledger.broken)
+			return -EBADMSG;
+		if (splice_complete(&ledger, flow->fds[d], direction->read) > 0 &&
+		    splice_drained(&ledger, index, flow->fds[!d], direction->sent) > 0)
+			return 0;
+	}
 	worker_poll_soon(flow);
-	return false;
+	return -EAGAIN;
+}
+
+/* The source has ended: pass that on once all before it has gone. Returns whether that is settled.
+ */
+static bool end(struct flow *flow, int d)
+{
+	int err = finished(flow, d);
+
+	if (err == -EAGAIN)
+		return false;
+	if (err)
+		flow_break(flow);
+	else
+		flow_finish(flow, d);
+	return true;
 }
 
 /* The flow as `auto` sees it after a read: does another lane suit it better? */
@@ -138,10 +158,8 @@ static bool pump_once(struct flow *flow, int d, ssize_t *budget)
 
 	if (moved == -EAGAIN)
 		return false;
-	if (!moved && direction->state != DIRECTION_OPEN && ended(flow, d)) {
-		flow_finish(flow, d);
+	if (!moved && direction->state != DIRECTION_OPEN && end(flow, d))
 		return false;
-	}
 	if (!moved)
 		moved = take(flow, d);
 	if (moved == -EPIPE) {

@@ -156,14 +156,13 @@ static void recover_lost(struct splicer *splicer)
 	splicer->lost_seen = sums.events_lost;
 	for (uint32_t i = 0; i < splicer->lane->pairs_per_worker; i++)
 		for (uint32_t d = SL_UP; d <= SL_DOWN; d++) {
-			const struct sl_event event = {
-				.cookie = splicer->pairs[i].cookies[d],
-				.slot = d,
-				.kind = SL_EVENT_PASSED,
-			};
+			struct sl_event event = {.cookie = splicer->pairs[i].cookies[d], .slot = d};
+			struct sl_ledger ledger;
 
-			if (event.cookie)
-				splicer->event(splicer->user, i, &event);
+			if (!event.cookie || read_ledger(splicer->lane, event.cookie, &ledger))
+				continue;
+			event.kind = ledger.broken ? SL_EVENT_BROKEN : SL_EVENT_PASSED;
+			splicer->event(splicer->user, i, &event);
 		}
 }
 
@@ -266,10 +265,23 @@ static int ensure_enrolled(const struct kernel_lane *lane, int fd, struct sl_key
 	return err ? err : enrol(lane, fd, key);
 }
 
+/* What broke before the peers were published has sent no event. */
+static int check_broken(const struct splice_pair *pair)
+{
+	for (int d = SL_UP; d <= SL_DOWN; d++) {
+		struct sl_ledger ledger;
+
+		if (!splice_ledger(pair, (enum sl_direction_index)d, &ledger) && ledger.broken)
+			return -EBADMSG;
+	}
+	return 0;
+}
+
 static int pair_sockets(struct splice_pair *pair, const int fds[2])
 {
 	const struct kernel_lane *lane = pair->splicer->lane;
 	struct sl_key keys[2];
+	int err;
 
 	for (int d = SL_UP; d <= SL_DOWN; d++)
 		*published_of(pair, (enum sl_direction_index)d) = (struct sl_published){
@@ -278,13 +290,13 @@ static int pair_sockets(struct splice_pair *pair, const int fds[2])
 			.watched = lane->options.watch,
 		};
 	for (int side = 0; side < 2; side++) {
-		int err = ensure_enrolled(lane, fds[side], &keys[side]);
-
+		err = ensure_enrolled(lane, fds[side], &keys[side]);
 		if (err)
 			return err;
 		pair->cookies[side] = keys[side].cookie;
 	}
-	return publish_peers(pair, keys);
+	err = publish_peers(pair, keys);
+	return err ? err : check_broken(pair);
 }
 
 int splicer_pair(struct splicer *splicer, const int fds[2], const bool read[2],
@@ -310,6 +322,13 @@ int splicer_pair(struct splicer *splicer, const int fds[2], const bool read[2],
 void splicer_forget(struct splicer *splicer, uint64_t cookie)
 {
 	bpf_map_delete_elem(splicer->lane->ledgers, &cookie);
+}
+
+bool splicer_is_broken(const struct splicer *splicer, int source)
+{
+	struct sl_ledger ledger;
+
+	return !read_ledger(splicer->lane, splicer_cookie(source), &ledger) && ledger.broken;
 }
 
 uint32_t splice_pair_index(const struct splice_pair *pair)

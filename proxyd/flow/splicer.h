@@ -35,9 +35,10 @@ void splicer_dispatch(struct splicer *splicer);
  *
  * Returns 0 and the new pair. -EAGAIN: unread bytes wait, which may be part of an skb; read them
  * and try again. Otherwise -errno (-ENOSPC: no pair is free, -EOPNOTSUPP: the kernel
- * takes no such socket), and then too a pair if a socket is in the map all the same; the
- * directions of that pair must stay in the relay lane. Enrolled sockets must be read with recv()
- * only: splice(2) does not see what the verdict program passed.
+ * takes no such socket, -EBADMSG: a direction is broken, see splicer_is_broken()), and then too a
+ * pair if a socket is in the map all the same; the directions of that pair must stay in the relay
+ * lane. Enrolled sockets must be read with recv() only: splice(2) does not see what the verdict
+ * program passed.
  */
 int splicer_pair(struct splicer *splicer, const int fds[2], const bool read[2],
 		 struct splice_pair **out);
@@ -47,6 +48,12 @@ uint64_t splicer_cookie(int fd);
 
 /* Drop what sock_ops keeps for a socket that was closed without ever having been paired. */
 void splicer_forget(struct splicer *splicer, uint64_t cookie);
+
+/*
+ * Whether the verdict program had to drop bytes of this source, which may not be paired. The flow
+ * must be aborted: what is left must not look like a whole stream.
+ */
+bool splicer_is_broken(const struct splicer *splicer, int source);
 
 uint32_t splice_pair_index(const struct splice_pair *pair);
 

@@ -8,40 +8,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "flow/splicer.h"
 #include "flow/socket_key.h"
-#include "probe/capabilities.h"
-#include "probe/cgroup.h"
 #include "unit/connection.h"
-#include "unit/need.h"
-
-static struct kernel_lane *open_lane(bool sock_ops)
-{
-	struct kernel_lane_options options = {
-		.workers = 1, .flows_max = 100, .window = 1 << 20, .cgroup = -1};
-	struct kernel_lane *lane = NULL;
-	const char *step = "";
-	char missing[128];
-	int err;
-
-	if (capabilities_missing(missing, sizeof(missing)))
-		skip_test("missing %s", missing);
-	if (sock_ops) {
-		options.cgroup = cgroup_open(NULL);
-		if (options.cgroup < 0)
-			skip_test("no cgroup v2: %s", strerror(-options.cgroup));
-	}
-	err = kernel_lane_new(&options, &lane, &step);
-	if (err == -EPERM)
-		skip_test("cannot %s: %s", step, strerror(EPERM));
-	cr_assert_eq(err, 0, "cannot %s: %s", step, strerror(-err));
-	if (sock_ops)
-		close(options.cgroup);
-	return lane;
-}
+#include "unit/lane.h"
 
 /* This process' SOCKHASH; the lane does not show its maps. */
 static int find_sockhash(void)
@@ -112,7 +86,7 @@ static void claim(int fd, void *lane)
 
 Test(enrolment, stores_the_key_that_user_space_computes)
 {
-	struct kernel_lane *lane = open_lane(true);
+	struct kernel_lane *lane = lane_open(true, 1 << 20);
 	int map = find_sockhash();
 
 	for (enum connection_kind kind = 0; kind < CONNECTION_KINDS; kind++) {
@@ -132,7 +106,7 @@ Test(enrolment, stores_the_key_that_user_space_computes)
 /* Others in the same cgroup are none of the proxy's business. */
 Test(enrolment, leaves_sockets_alone_that_were_not_claimed)
 {
-	struct kernel_lane *lane = open_lane(true);
+	struct kernel_lane *lane = lane_open(true, 1 << 20);
 	struct connection connection;
 
 	connection_open(CONNECTION_IPV4, &connection, NULL, NULL);
@@ -151,7 +125,7 @@ static void ignore_event(void *user, uint32_t pair, const struct sl_event *event
 /* Of two connections, each a side of one flow; with sock_ops there is nothing left to enrol. */
 static void enrol_pair(bool sock_ops)
 {
-	struct kernel_lane *lane = open_lane(sock_ops);
+	struct kernel_lane *lane = lane_open(sock_ops, 1 << 20);
 	struct connection down, up;
 	struct splicer *splicer;
 	struct splice_pair *pair;
