@@ -94,6 +94,23 @@ static inline void sl_ledger_settle(struct sl_ledger *ledger, __u32 write_seq, _
 	sl_budget_settle(&ledger->budget, position - outstanding, queued);
 }
 
+/*
+ * Whether nothing that the source sent before its end is still on its way to proxyd, of which it
+ * has published `relayed` bytes and read `read` bytes ever, with none of them in its hands. Two
+ * conditions:
+ *
+ * - What was passed has been read. That is exact, once recv() has found the end: it takes the lock
+ *   under which the verdict program has counted all that came before.
+ * - A stream parser counts later, from a work queue. So TCP is asked as well: `received` bytes,
+ * which counts a FIN (tcp_fin's byte of sequence space) but cannot tell whether there was one.
+ * Hence one byte in front of a RST may be missed, behind a stream parser only.
+ */
+static inline int sl_ledger_complete(const struct sl_ledger *ledger, __u64 relayed, __u64 read,
+				     __u64 received)
+{
+	return ledger->passed == relayed && ledger->redirected + read + 1 >= received;
+}
+
 static inline void sl_ledger_redirect(struct sl_ledger *ledger, __u32 window, __u32 len,
 				      __u32 truesize)
 {

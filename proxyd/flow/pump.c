@@ -45,7 +45,8 @@ static int finished(struct flow *flow, int d)
 	if (!splice_ledger(flow->pair, index, &ledger)) {
 		if (ledger.broken)
 			return -EBADMSG;
-		if (splice_complete(&ledger, flow->fds[d], direction->read) > 0 &&
+		if (splice_complete(flow->pair, index, &ledger, flow->fds[d], direction->read) >
+			    0 &&
 		    splice_drained(&ledger, index, flow->fds[!d], direction->sent) > 0)
 			return 0;
 	}

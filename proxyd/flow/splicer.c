@@ -430,11 +430,13 @@ int splice_drained(const struct sl_ledger *ledger, enum sl_direction_index direc
 	return err ? err : written >= ledger->redirected + sent;
 }
 
-int splice_complete(const struct sl_ledger *ledger, int source, uint64_t read)
+int splice_complete(const struct splice_pair *pair, enum sl_direction_index direction,
+		    const struct sl_ledger *ledger, int source, uint64_t read)
 {
 	struct tcp_info info = {0};
 	int err = tcp_info_of(source, &info);
 
-	/* tcpi_bytes_received counts the FIN (tcp_fin's byte of sequence space). */
-	return err ? err : ledger->redirected + read + 1 >= info.tcpi_bytes_received;
+	return err ? err
+		   : sl_ledger_complete(ledger, published_of(pair, direction)->relayed, read,
+					info.tcpi_bytes_received);
 }

@@ -94,9 +94,11 @@ int splice_drained(const struct sl_ledger *ledger, enum sl_direction_index direc
 		   int destination, uint64_t sent);
 
 /*
- * Whether every byte that the source's TCP received before its FIN was redirected or read by
- * proxyd (`read` bytes ever). Returns 1, 0 (ask again soon), or -errno.
+ * Whether every byte that the source's TCP received before its end was redirected or read by proxyd
+ * (`read` bytes ever), which holds none of them: sl_ledger_complete(). Returns 1, 0 (ask again
+ * soon), or -errno.
  */
-int splice_complete(const struct sl_ledger *ledger, int source, uint64_t read);
+int splice_complete(const struct splice_pair *pair, enum sl_direction_index direction,
+		    const struct sl_ledger *ledger, int source, uint64_t read);
 
 #endif

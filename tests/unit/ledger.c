@@ -154,6 +154,22 @@ Test(ledger, settle_after_gigabytes_in_the_relay_releases_what_was_charged_befor
 	}
 }
 
+Test(ledger, complete_misses_no_byte_before_the_end)
+{
+	const struct sl_ledger ledger = {.redirected = 5 * GIB, .passed = 1000};
+	const uint64_t before = 300; /* read before the socket was enrolled */
+	const uint64_t received = before + 5 * GIB + 1000;
+
+	/* Behind a FIN, which is received as a byte. */
+	cr_expect(sl_ledger_complete(&ledger, 1000, before + 1000, received + 1));
+	cr_expect_not(sl_ledger_complete(&ledger, 999, before + 999, received + 1));
+	/* Behind a RST alone, where the last byte is as easily taken for a FIN. */
+	cr_expect(sl_ledger_complete(&ledger, 1000, before + 1000, received));
+	cr_expect_not(sl_ledger_complete(&ledger, 999, before + 999, received));
+	/* What a stream parser has not shown to the verdict program yet. */
+	cr_expect_not(sl_ledger_complete(&ledger, 1000, before + 1000, received + 2));
+}
+
 Test(ledger, redirect_counts_bytes_skbs_and_memory)
 {
 	struct sl_ledger ledger = {.passed = 7};
