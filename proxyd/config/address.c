@@ -79,7 +79,9 @@ int address_parse(const char *text, struct address *out, const char **why)
 		return err;
 	/* getaddrinfo also takes "127.1" and "017.0.0.1"; inet_pton does not. */
 	if (!strchr(host, ':') && inet_pton(AF_INET, host, &(struct in_addr){0}) != 1)
-		return fail(why, "the host is no IP address (names are not resolved)");
+		return fail(why, host[strspn(host, "0123456789.")]
+					 ? "the host is no IP address (names are not resolved)"
+					 : "the host is no IP address");
 	if (getaddrinfo(host, port, &hints, &found))
 		return fail(why, "the host is no IP address");
 	memset(out, 0, sizeof(*out));
@@ -87,18 +89,6 @@ int address_parse(const char *text, struct address *out, const char **why)
 	out->length = found->ai_addrlen;
 	freeaddrinfo(found);
 	return 0;
-}
-
-bool address_equal(const struct address *one, const struct address *other)
-{
-	if (one->any.sa_family != other->any.sa_family)
-		return false;
-	if (one->any.sa_family == AF_INET)
-		return one->ipv4.sin_port == other->ipv4.sin_port &&
-		       one->ipv4.sin_addr.s_addr == other->ipv4.sin_addr.s_addr;
-	return one->ipv6.sin6_port == other->ipv6.sin6_port &&
-	       one->ipv6.sin6_scope_id == other->ipv6.sin6_scope_id &&
-	       !memcmp(&one->ipv6.sin6_addr, &other->ipv6.sin6_addr, sizeof(one->ipv6.sin6_addr));
 }
 
 const char *address_format(const struct address *address, char text[ADDRESS_TEXT])
@@ -112,4 +102,24 @@ const char *address_format(const struct address *address, char text[ADDRESS_TEXT
 		snprintf(text, ADDRESS_TEXT,
 			 address->any.sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 	return text;
+}
+
+/* The address as IPv6 (RFC 4291, 2.5.5.2). */
+static struct sockaddr_in6 as_ipv6(const struct address *address)
+{
+	struct sockaddr_in6 mapped = {.sin6_port = address->ipv4.sin_port};
+
+	if (address->any.sa_family == AF_INET6)
+		return address->ipv6;
+	memset(&mapped.sin6_addr.s6_addr[10], 0xff, 2);
+	memcpy(&mapped.sin6_addr.s6_addr[12], &address->ipv4.sin_addr, 4);
+	return mapped;
+}
+
+bool address_equal(const struct address *one, const struct address *other)
+{
+	struct sockaddr_in6 a = as_ipv6(one), b = as_ipv6(other);
+
+	return a.sin6_port == b.sin6_port && a.sin6_scope_id == b.sin6_scope_id &&
+	       !memcmp(&a.sin6_addr, &b.sin6_addr, sizeof(a.sin6_addr));
 }

@@ -24,10 +24,11 @@ struct address {
  */
 int address_parse(const char *text, struct address *out, const char **why);
 
-/* Whether both name the same address, port and, for IPv6, interface. */
-bool address_equal(const struct address *one, const struct address *other);
-
 /* Write the address as address_parse() takes it. Returns `text`. */
 const char *address_format(const struct address *address, char text[ADDRESS_TEXT]);
+
+/* Whether both name the same address, port and, for IPv6, interface; IPv4 may be mapped into IPv6.
+ */
+bool address_equal(const struct address *one, const struct address *other);
 
 #endif

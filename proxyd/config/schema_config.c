@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The table's part about the file as a whole, listeners and routes. */
+#include "config/schema_parts.h"
+
+#include "sidelane/shared.h"
+
+/* ---- Listeners ---------------------------------------------------------------------------- */
+
+#define LISTENER(member) FIELD(struct config_listener, member)
+#define LIMITS(member)   FIELD(struct config_limits, member)
+
+static const struct schema_key inspect_keys[] = {
+	{"timeout", "Wait this long for them. Then the route is found by what has come.",
+	 .type = &value_time, LISTENER(inspect_timeout), .fallback = "5s", .min = 1, .max = HOUR},
+	{"size", "Look at no more than this.", .type = &value_size, LISTENER(inspect_size),
+	 .fallback = "32KiB", .min = KIB, .max = 64 * KIB},
+};
+
+static const struct schema_object inspect_object = {
+	.title = "listeners[].inspect",
+	.name = "inspect",
+	.help = "A connection's first bytes are waited for only where a route asks for what they "
+		"tell (`sni`, `alpn`, `host`, `protocol`). They are looked at, never taken.",
+	KEYS(inspect_keys),
+};
+
+static const struct schema_choice limit_actions[] = {
+	{"reject", LIMIT_REJECT, "close the client at once"},
+	{"queue", LIMIT_QUEUE, "let it wait for `queue_timeout`"},
+	{0},
+};
+
+static const struct schema_key limit_keys[] = {
+	{"max_flows", "Flows at once. 0: no limit.", .type = &value_count, LIMITS(max_flows),
+	 .fallback = "0", .max = COUNT_MAX},
+	{"max_flows_per_source", "Flows at once from one address. 0: no limit.",
+	 .type = &value_count, LIMITS(max_flows_per_source), .fallback = "0", .max = COUNT_MAX},
+	{"rate_per_source", "Connections a second from one address. 0: no limit.",
+	 .type = &value_rate, LIMITS(rate_per_source), .fallback = "0/s", .max = COUNT_MAX},
+	{"rate_burst",
+	 "Connections from one address that may come at once beyond the rate. 0: as many as "
+	 "`rate_per_source`.",
+	 .type = &value_count, LIMITS(rate_burst), .fallback = "0", .max = COUNT_MAX},
+	{"bandwidth", "Bytes a second of all flows together, in each direction. 0: no limit.",
+	 .type = &value_bandwidth, LIMITS(bandwidth), .fallback = "0B/s", .max = BANDWIDTH_MAX},
+	{"flow_bandwidth", "Bytes a second of each flow, in each direction. 0: no limit.",
+	 .type = &value_bandwidth, LIMITS(flow_bandwidth), .fallback = "0B/s",
+	 .max = BANDWIDTH_MAX},
+	{"action",
+	 "What to do with a connection beyond `max_flows`, `max_flows_per_source` or the "
+	 "rate.",
+	 .type = &value_choice, LIMITS(action), .fallback = "reject", .choices = limit_actions},
+	{"queue_timeout", "Reject it after this long.", .type = &value_time, LIMITS(queue_timeout),
+	 .fallback = "5s", .min = 1, .max = HOUR},
+};
+
+static const struct schema_object limits = {
+	.title = "listeners[].limits",
+	.name = "limits",
+	.help = "How many are let in, and how fast.",
+	KEYS(limit_keys),
+};
+
+static const struct schema_key listener_keys[] = {
+	{"name", "What routes, messages and commands call it.", .type = &value_name, LISTENER(name),
+	 .otherwise = "`listener-1` and so on, by its place"},
+	{"address", "Accept connections here; `0.0.0.0` and `[::]` are all addresses.",
+	 .type = &value_address, LISTENER(address), .required = true, .example = "0.0.0.0:443"},
+	{"allow", "Accept these clients only.", .type = &value_cidrs, LISTENER(allow),
+	 .otherwise = "everybody"},
+	{"deny", "Reject these; goes before `allow`.", .type = &value_cidrs, LISTENER(deny),
+	 .otherwise = "nobody"},
+	{"inspect", "", .object = &inspect_object, .offset = 0},
+	{"limits", "", .object = &limits, .offset = offsetof(struct config_listener, limits)},
+	{"tcp", "", .object = &schema_tcp_listener,
+	 .offset = offsetof(struct config_listener, tcp)},
+};
+
+static const struct schema_object listener = {
+	.title = "listeners[]",
+	.name = "listener",
+	.help = "Where connections are accepted. A single value is `address`.",
+	KEYS(listener_keys),
+	.size = sizeof(struct config_listener),
+	.shorthand = "address",
+};
+
+/* ---- Routes ------------------------------------------------------------------------------- */
+
+#define MATCH(member) FIELD(struct config_match, member)
+#define ROUTE(member) FIELD(struct config_route, member)
+
+static const struct schema_choice protocols[] = {
+	{"tls", PROTOCOL_TLS, "a ClientHello"},
+	{"http", PROTOCOL_HTTP, "an HTTP/1 request"},
+	{"ssh", PROTOCOL_SSH, "an SSH greeting"},
+	{"other", PROTOCOL_OTHER, "anything else, or silence for `inspect.timeout`"},
+	{0},
+};
+
+static const struct schema_key match_keys[] = {
+	{"listener", "The listener that accepted it.", .type = &value_names, MATCH(listeners)},
+	{"source", "The client's address.", .type = &value_cidrs, MATCH(sources)},
+	{"destination", "The address that the client connected to, before any redirection.",
+	 .type = &value_cidrs, MATCH(destinations)},
+	{"port", "The port that it connected to, before any redirection.", .type = &value_ranges,
+	 MATCH(ports), .min = 1, .max = 65535, .example = "443 or 8000-8010"},
+	{"sni", "The server name in its ClientHello. `*.example.org` has one more label.",
+	 .type = &value_server_names, MATCH(sni)},
+	{"alpn", "A protocol that its ClientHello offers, as `h2`.", .type = &value_alpns,
+	 MATCH(alpn)},
+	{"host", "The Host of its first HTTP/1 request, without the port. Patterns as in `sni`.",
+	 .type = &value_hosts, MATCH(hosts)},
+	{"protocol", "What its first bytes are.", .type = &value_choices, MATCH(protocols),
+	 .choices = protocols},
+};
+
+static const struct schema_object match = {
+	.title = "routes[].match",
+	.name = "match",
+	.help = "What a connection must be like. Every key that is given must fit; of a list, one "
+		"member.",
+	KEYS(match_keys),
+};
+
+static const struct schema_choice rejections[] = {
+	{"reset", ROUTE_RESET, "with a RST"},
+	{"close", ROUTE_CLOSE, "with a FIN"},
+	{0},
+};
+static const struct schema_choice original[] = {{"true", ROUTE_ORIGINAL, ""}, {0}};
+
+static const struct schema_key route_keys[] = {
+	{"name", "What messages call it.", .type = &value_name, ROUTE(name),
+	 .otherwise = "`route-1` and so on, by its place"},
+	{"match", "", .object = &match, .offset = offsetof(struct config_route, match)},
+	{"upstream", "Connect to an endpoint of this upstream.", .type = &value_upstream,
+	 ROUTE(upstream), .example = "web"},
+	{"reject", "Turn the connection away.", .type = &value_choice, ROUTE(action),
+	 .choices = rejections},
+	{"original_destination",
+	 "Connect to the address that the client connected to, before any redirection.",
+	 .type = &value_true, ROUTE(action), .choices = original},
+	{"mirror",
+	 "Send a copy of the client's bytes to an endpoint of this upstream too; its answers are "
+	 "discarded, and it never holds the flow up.",
+	 .type = &value_upstream, ROUTE(mirror)},
+};
+
+static const char *const route_one_of[] = {"upstream", "reject", "original_destination", NULL};
+
+static const struct schema_object route = {
+	.title = "routes[]",
+	.name = "route",
+	.help = "Where a connection goes. The first route that matches is taken; one without "
+		"`match` "
+		"takes all that is left. What none matches is rejected with a RST. One of "
+		"`upstream`, `reject` and `original_destination` is given.",
+	KEYS(route_keys),
+	.size = sizeof(struct config_route),
+	.one_of = route_one_of,
+};
+
+/* ---- The file ----------------------------------------------------------------------------- */
+
+#define CONFIG(member) FIELD(struct config, member)
+
+static const struct schema_choice lanes[] = {
+	{"auto", LANE_AUTO, "whichever is cheaper for what the flow does"},
+	{"kernel", LANE_KERNEL, "spliced in the kernel from the first byte"},
+	{"relay", LANE_RELAY, "through user space"},
+	{0},
+};
+
+/* Upstreams before routes, which refer to them: the loader goes by this order. */
+static const struct schema_key config_keys[] = {
+	{"workers", "Threads.", .type = &value_count, CONFIG(workers), .otherwise = "one a core",
+	 .restart = true, .min = 1, .max = SL_WORKERS_MAX},
+	{"lane", "How bytes cross.", .type = &value_choice, CONFIG(lane), .fallback = "auto",
+	 .restart = true, .choices = lanes},
+	{"window", "Kernel memory that a direction of a flow may hold in the kernel lane.",
+	 .type = &value_size, CONFIG(window), .fallback = "4MiB", .restart = true, .min = 64 * KIB,
+	 .max = GIB},
+	/* 107: sockaddr_un.sun_path with its end. */
+	{"control", "The control socket.", .type = &value_path, CONFIG(control),
+	 .fallback = "/run/proxyd/control.sock", .restart = true, .max = 107},
+	{"cgroup",
+	 "Directory of a cgroup v2 that holds proxyd, to attach the sock_ops program to. Only lane "
+	 "`kernel` uses it.",
+	 .type = &value_path, CONFIG(cgroup), .otherwise = "found by itself", .restart = true},
+	{"drain_timeout",
+	 "On SIGTERM, and when a listener or an endpoint is taken out, let live flows finish for "
+	 "this long.",
+	 .type = &value_time, CONFIG(drain_timeout), .fallback = "30s", .max = TIME_MAX},
+	{"dns_servers", "Whom to ask for the addresses of endpoints.", .type = &value_nameservers,
+	 CONFIG(dns_servers), .otherwise = "as `/etc/resolv.conf` says"},
+	{"listeners", "Where connections are accepted.", .object = &listener,
+	 MANY(struct config, listeners, listener_count), .required = true,
+	 .max = SCHEMA_LISTENERS_MAX, .example = "0.0.0.0:443"},
+	{"upstreams", "Pools of servers.", .object = &schema_upstream,
+	 MANY(struct config, upstreams, upstream_count), .max = SCHEMA_UPSTREAMS_MAX},
+	{"routes", "Where connections go; the first that matches is taken.", .object = &route,
+	 MANY(struct config, routes, route_count), .required = true, .max = SCHEMA_ROUTES_MAX,
+	 .example = "{upstream: web}"},
+	{"original_destination", "", .object = &schema_direct,
+	 .offset = offsetof(struct config, direct)},
+};
+
+const struct schema_object schema_config = {
+	.title = "The file",
+	.name = "config",
+	.help = "A configuration of proxyd.",
+	KEYS(config_keys),
+};
