@@ -17,6 +17,7 @@ static const struct command {
 	const char *help;
 } commands[] = {
 	{"run", cmd_run, "run the proxy in the foreground"},
+	{"check", cmd_check, "say whether a configuration file is fine"},
 	{"status", cmd_status, "print what a running proxyd is doing"},
 	{"reload", cmd_reload, "have it read its config file again"},
 	{"drain", cmd_drain, "give a listener or an endpoint no new flows"},
