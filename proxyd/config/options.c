@@ -1,119 +1,136 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* What the options of `proxyd run` stand for. */
-#define _GNU_SOURCE
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/check.h"
+#include "config/load.h"
+#include "config/schema.h"
 #include "config/settings.h"
 #include "log.h"
 
-#define RETRIES_MAX 1000000 /* at once: more than there can be */
+#define RETRIES_AT_ONCE_MAX 1000000 /* more than there can be */
 
-static char *numbered(const char *what, unsigned int number)
+/* Structs in a list of the config, with their defaults. */
+static void *new_list(const char *key, unsigned int count)
 {
-	char *name;
+	const struct schema_object *object = schema_find(&schema_config, key)->object;
+	char *list = calloc(count ? count : 1, object->size);
 
-	return asprintf(&name, "%s-%u", what, number) < 0 ? NULL : name;
-}
-
-static bool fill_listeners(struct config *config, const struct address_list *listen)
-{
-	config->listeners = calloc(listen->count, sizeof(*config->listeners));
-	if (!config->listeners)
-		return false;
-	config->listener_count = listen->count;
-	for (unsigned int i = 0; i < listen->count; i++) {
-		struct config_listener *listener = &config->listeners[i];
-
-		listener->name = numbered("listener", i + 1);
-		listener->address = listen->items[i];
-		listener->limits.queue_timeout = 5 * 1000;
-		listener->inspect_timeout = 5 * 1000;
-		listener->inspect_size = 32 * 1024;
-		listener->tcp.nodelay = true;
-		if (!listener->name)
-			return false;
+	for (unsigned int i = 0; list && i < count; i++) {
+		if (schema_fill(object, list + i * object->size)) {
+			free(list);
+			return NULL;
+		}
 	}
-	return true;
+	return list;
 }
 
-static void fill_defaults(struct config_upstream *upstream, const struct settings *settings)
+static int add_listeners(struct config *config, const struct address_list *listen)
 {
-	upstream->retry_budget = 100;
-	upstream->retry_budget_min = RETRIES_MAX;
-	upstream->connect_timeout = settings->connect_timeout;
-	upstream->idle_timeout = settings->idle_timeout;
-	upstream->tcp.nodelay = true;
-	upstream->ejection = (struct config_ejection){
-		.early_reset = 1000,
-		.time = 10 * 1000,
-		.time_max = 5 * 60 * 1000,
-		.panic_percent = 50,
-	};
+	config->listeners = new_list("listeners", listen->count);
+	if (!config->listeners)
+		return -ENOMEM;
+	config->listener_count = listen->count;
+	for (unsigned int i = 0; i < listen->count; i++)
+		config->listeners[i].address = listen->items[i];
+	return 0;
 }
 
-static bool fill_upstream(struct config *config, const struct settings *settings)
+static int add_endpoints(struct config_upstream *upstream, const struct address_list *to)
 {
-	const struct address_list *to = &settings->upstream;
-	struct config_upstream *upstream = calloc(1, sizeof(*upstream));
 	char text[ADDRESS_TEXT];
 
-	if (!upstream)
-		return false;
-	config->upstreams = upstream;
-	config->upstream_count = 1;
-	fill_defaults(upstream, settings);
-	upstream->name = strdup("upstream");
-	upstream->retries = to->count ? to->count - 1 : 0;
-	upstream->endpoints = calloc(to->count, sizeof(*upstream->endpoints));
-	if (!upstream->name || !upstream->endpoints)
-		return false;
+	upstream->endpoints = calloc(to->count ? to->count : 1, sizeof(*upstream->endpoints));
+	if (!upstream->endpoints)
+		return -ENOMEM;
 	upstream->endpoint_count = to->count;
 	for (unsigned int i = 0; i < to->count; i++) {
 		struct config_endpoint *endpoint = &upstream->endpoints[i];
 
 		endpoint->address = to->items[i];
-		endpoint->text = strdup(address_format(&to->items[i], text));
 		endpoint->weight = 1;
+		endpoint->text = strdup(address_format(&to->items[i], text));
 		if (!endpoint->text)
-			return false;
+			return -ENOMEM;
 	}
-	return true;
+	return 0;
 }
 
-static bool fill_route(struct config *config)
+/* All are tried in turn, however often they have failed. */
+static int add_upstream(struct config *config, const struct settings *settings)
 {
-	config->routes = calloc(1, sizeof(*config->routes));
+	struct config_upstream *upstream = new_list("upstreams", 1);
+
+	if (!upstream)
+		return -ENOMEM;
+	config->upstreams = upstream;
+	config->upstream_count = 1;
+	upstream->retries = settings->upstream.count ? settings->upstream.count - 1 : 0;
+	upstream->retry_budget = 100;
+	upstream->retry_budget_min = RETRIES_AT_ONCE_MAX;
+	upstream->ejection.failures = 0;
+	upstream->connect_timeout = settings->connect_timeout;
+	upstream->idle_timeout = settings->idle_timeout;
+	upstream->name = strdup("upstream");
+	return upstream->name ? add_endpoints(upstream, &settings->upstream) : -ENOMEM;
+}
+
+static int add_route(struct config *config)
+{
+	config->routes = new_list("routes", 1);
 	if (!config->routes)
-		return false;
+		return -ENOMEM;
 	config->route_count = 1;
-	config->routes->name = numbered("route", 1);
-	config->routes->mirror = CONFIG_NONE;
-	return config->routes->name;
+	config->routes->upstream = 0;
+	return 0;
+}
+
+static int from_options(const struct settings *settings, struct config **out)
+{
+	struct config *config = calloc(1, sizeof(*config));
+	int err = config ? schema_fill(&schema_config, config) : -ENOMEM;
+
+	if (!err)
+		err = settings_apply(settings, SETTINGS_ALL, config);
+	if (!err)
+		err = add_listeners(config, &settings->listen);
+	if (!err)
+		err = add_upstream(config, settings);
+	if (!err)
+		err = add_route(config);
+	if (!err)
+		err = config_complete(config);
+	if (err)
+		config_free(config);
+	else
+		*out = config;
+	return err;
+}
+
+static int from_file(const struct settings *settings, struct config **out)
+{
+	struct config_report report = {0};
+	struct config *config = NULL;
+	int err = config_load(settings->config_path, &config, &report);
+
+	report_log(&report);
+	report_clear(&report);
+	if (!err)
+		err = settings_apply(settings, settings->given, config);
+	if (err)
+		config_free(config);
+	else
+		*out = config;
+	return err;
 }
 
 int config_from_settings(const struct settings *settings, struct config **out)
 {
-	struct config *config = calloc(1, sizeof(*config));
+	int err = settings->config_path ? from_file(settings, out) : from_options(settings, out);
 
-	if (!config)
-		return -ENOMEM;
-	config->workers = settings->workers;
-	config->lane = settings->lane;
-	config->window = settings->window;
-	config->drain_timeout = settings->drain_timeout;
-	config->control = strdup(settings->control);
-	config->cgroup = settings->cgroup ? strdup(settings->cgroup) : NULL;
-	fill_defaults(&config->direct, settings);
-	if (!config->control || (settings->cgroup && !config->cgroup) ||
-	    !fill_listeners(config, &settings->listen) || !fill_upstream(config, settings) ||
-	    !fill_route(config)) {
+	if (err == -ENOMEM)
 		log_error("out of memory");
-		config_free(config);
-		return -ENOMEM;
-	}
-	*out = config;
-	return 0;
+	return err;
 }

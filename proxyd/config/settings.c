@@ -8,203 +8,160 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/units.h"
 #include "config/usage.h"
+#include "config/value.h"
 #include "log.h"
-#include "policy/cidr.h"
-#include "sidelane/shared.h"
 
-#define WINDOW_MIN (64 * 1024)
-#define WINDOW_MAX (1024 * 1024 * 1024)
+struct option_row;
 
-/* A century, so that the sum of a clock and a time does not overflow. */
-#define DURATION_MAX (1000000ULL * 60 * 60 * 1000)
+typedef int parse_fn(const struct option_row *row, struct settings *settings, const char *text,
+		     char why[VALUE_WHY]);
 
-typedef int parse_fn(void *field, const char *text, const char **why);
-
-/* One row an option: parser, default and help in one place. */
+/* One row an option: parser and help in one place. */
 struct option_row {
 	const char *name;
 	const char *operand; /* NULL: a switch */
+	const char *help;
 	parse_fn *parse;
 	size_t offset;
-	const char *help;
-};
-
-static const char *const lane_names[] = {
-	[LANE_AUTO] = "auto",
-	[LANE_KERNEL] = "kernel",
-	[LANE_RELAY] = "relay",
+	/* The key of the configuration file that it stands for, with its type and bounds. */
+	const struct schema_object *object;
+	const char *key;
 };
 
 const char *lane_choice_name(enum lane_choice lane)
 {
-	return lane_names[lane];
+	return value_choice_name(schema_find(&schema_config, "lane")->choices, (int)lane);
 }
 
-static int parse_address(void *field, const char *text, const char **why)
+static const struct schema_key *row_key(const struct option_row *row)
 {
-	struct address_list *list = field;
-	int err;
-
-	if (list->count == SETTINGS_ADDRESSES_MAX) {
-		*why = "there are too many (64 at most)";
-		return -EINVAL;
-	}
-	err = address_parse(text, &list->items[list->count], why);
-	if (!err)
-		list->count++;
-	return err;
+	return row->object ? schema_find(row->object, row->key) : NULL;
 }
 
-static bool same_address(const struct address *a, const struct address *b)
+static int fail(char why[VALUE_WHY], const char *reason)
 {
-	uint8_t bytes[2][16];
-
-	cidr_address_bytes(a, bytes[0]);
-	cidr_address_bytes(b, bytes[1]);
-	return !memcmp(bytes[0], bytes[1], sizeof(bytes[0])) &&
-	       a->ipv4.sin_port == b->ipv4.sin_port && /* sin6_port is at the same place */
-	       (a->any.sa_family != AF_INET6 || b->any.sa_family != AF_INET6 ||
-		a->ipv6.sin6_scope_id == b->ipv6.sin6_scope_id);
-}
-
-/* SO_REUSEPORT, with which the workers share an address, would let it pass without a word. */
-static int parse_listen(void *field, const char *text, const char **why)
-{
-	struct address_list *list = field;
-	int err = parse_address(field, text, why);
-
-	for (unsigned int i = 0; !err && i + 1 < list->count; i++)
-		if (same_address(&list->items[i], &list->items[list->count - 1])) {
-			*why = "it is given twice";
-			err = -EINVAL;
-		}
-	return err;
-}
-
-static int parse_lane(void *field, const char *text, const char **why)
-{
-	for (int lane = LANE_AUTO; lane <= LANE_RELAY; lane++) {
-		if (strcmp(text, lane_names[lane]))
-			continue;
-		*(enum lane_choice *)field = (enum lane_choice)lane;
-		return 0;
-	}
-	*why = "the lanes are auto, kernel and relay";
+	snprintf(why, VALUE_WHY, "%s", reason);
 	return -EINVAL;
 }
 
-static int parse_number(const char *text, uint64_t *number, const char **why)
+/* As the file's key; what it owns stays with the command line. */
+static int parse_key(const struct option_row *row, struct settings *settings, const char *text,
+		     char why[VALUE_WHY])
 {
-	char *end;
+	const struct schema_key *key = row_key(row);
+	const struct value_scope scope = {.key = key, .why = why};
+	void *field = (char *)settings + row->offset;
+	void *copy = NULL;
+	int err = key->type->read(&scope, text, key->type->clear ? &copy : field);
 
-	*why = "it is no number";
-	if (*text < '0' || *text > '9')
-		return -EINVAL;
-	errno = 0;
-	*number = strtoull(text, &end, 10);
-	return *end || errno ? -EINVAL : 0;
-}
-
-static int parse_workers(void *field, const char *text, const char **why)
-{
-	uint64_t workers;
-	int err = parse_number(text, &workers, why);
-
-	if (!err && (workers < 1 || workers > SL_WORKERS_MAX)) {
-		*why = "it must be 1 to 64";
-		err = -EINVAL;
+	if (!err && key->type->clear) {
+		key->type->clear(&copy);
+		*(const char **)field = text;
 	}
-	if (!err)
-		*(uint64_t *)field = workers;
 	return err;
 }
 
-static int parse_window(void *field, const char *text, const char **why)
+static int parse_address(const struct option_row *row, struct settings *settings, const char *text,
+			 char why[VALUE_WHY])
 {
-	uint64_t bytes;
-	int err = units_parse_bytes(text, &bytes, why);
+	struct address_list *list = (void *)((char *)settings + row->offset);
+	const char *reason;
+	int err;
 
-	if (!err && (bytes < WINDOW_MIN || bytes > WINDOW_MAX)) {
-		*why = "it must be 64KiB to 1GiB";
-		err = -EINVAL;
-	}
-	if (!err)
-		*(uint64_t *)field = bytes;
-	return err;
-}
-
-static int parse_duration(void *field, const char *text, const char **why)
-{
-	uint64_t milliseconds;
-	int err = units_parse_duration(text, &milliseconds, why);
-
-	if (!err && milliseconds > DURATION_MAX) {
-		*why = "it must be at most 1000000h";
-		err = -EINVAL;
-	}
-	if (!err)
-		*(uint64_t *)field = milliseconds;
-	return err;
-}
-
-static int parse_string(void *field, const char *text, const char **why)
-{
-	*why = "it is empty";
-	if (!*text)
-		return -EINVAL;
-	*(const char **)field = text;
+	if (list->count == SETTINGS_ADDRESSES_MAX)
+		return fail(why, "there are too many (64 at most)");
+	err = address_parse(text, &list->items[list->count], &reason);
+	if (err)
+		return fail(why, reason);
+	list->count++;
 	return 0;
 }
 
-static int parse_seed(void *field, const char *text, const char **why)
+/* SO_REUSEPORT, with which the workers share an address, would let it pass without a word. */
+static int parse_listen(const struct option_row *row, struct settings *settings, const char *text,
+			char why[VALUE_WHY])
 {
-	struct settings *settings = field;
+	struct address_list *list = &settings->listen;
+	int err = parse_address(row, settings, text, why);
 
-	settings->switch_lanes = true;
-	return parse_number(text, &settings->switch_seed, why);
+	for (unsigned int i = 0; !err && i + 1 < list->count; i++)
+		if (address_equal(&list->items[i], &list->items[list->count - 1]))
+			err = fail(why, "it is given twice");
+	return err;
 }
 
-static int set_true(void *field, const char *text, const char **why)
+static int parse_path(const struct option_row *row, struct settings *settings, const char *text,
+		      char why[VALUE_WHY])
+{
+	if (!*text)
+		return fail(why, "it is empty");
+	*(const char **)((char *)settings + row->offset) = text;
+	return 0;
+}
+
+static int parse_seed(const struct option_row *row, struct settings *settings, const char *text,
+		      char why[VALUE_WHY])
+{
+	const char *reason;
+
+	(void)row;
+	settings->switch_lanes = true;
+	if (units_parse_count(text, &settings->switch_seed, &reason))
+		return fail(why, reason);
+	return 0;
+}
+
+static int set_true(const struct option_row *row, struct settings *settings, const char *text,
+		    char why[VALUE_WHY])
 {
 	(void)text;
 	(void)why;
-	*(bool *)field = true;
+	*(bool *)((char *)settings + row->offset) = true;
 	return 0;
 }
 
-#define FIELD(name) offsetof(struct settings, name)
+#define FIELD(name)   offsetof(struct settings, name)
+#define OF_FILE(name) parse_key, FIELD(name), &schema_config, #name
 
 static const struct option_row rows[] = {
-	{"listen", "ADDR:PORT", parse_listen, FIELD(listen),
-	 "accept connections here (repeatable; [::1]:9000 for IPv6)"},
-	{"upstream", "ADDR:PORT", parse_address, FIELD(upstream),
+	{"config", "FILE",
+	 "the configuration; also -c FILE. Of the options below, those that are\n"
+	 "                       given go before what it says",
+	 parse_path, FIELD(config_path), NULL, NULL},
+	{"listen", "ADDR:PORT", "accept connections here (repeatable; [::1]:9000 for IPv6)",
+	 parse_listen, FIELD(listen), NULL, "listeners"},
+	{"upstream", "ADDR:PORT",
 	 "connect them to here (repeatable: taken in turn, the next one when\n"
-	 "                       a connect fails)"},
-	{"lane", "LANE", parse_lane, FIELD(lane),
+	 "                       a connect fails)",
+	 parse_address, FIELD(upstream), NULL, "upstreams"},
+	{"connect-timeout", "TIME", "give an endpoint up after this long (default 10s)", parse_key,
+	 FIELD(connect_timeout), &schema_timeouts, "connect"},
+	{"idle-timeout", "TIME",
+	 "close a flow that moved no byte for this long (default 1h; 0: never)", parse_key,
+	 FIELD(idle_timeout), &schema_timeouts, "idle"},
+	{"lane", "LANE",
 	 "auto: whichever is cheaper for what the flow does (default);\n"
 	 "                       kernel: spliced in the kernel from the first byte;\n"
-	 "                       relay: through user space"},
-	{"workers", "N", parse_workers, FIELD(workers), "threads (default: one a core)"},
-	{"window", "BYTES", parse_window, FIELD(window),
-	 "kernel memory that a direction may hold (default 4MiB)"},
-	{"control", "PATH", parse_string, FIELD(control),
-	 "control socket (default " SETTINGS_CONTROL_DEFAULT ")"},
-	{"cgroup", "PATH", parse_string, FIELD(cgroup),
+	 "                       relay: through user space",
+	 OF_FILE(lane)},
+	{"workers", "N", "threads (default: one a core)", OF_FILE(workers)},
+	{"window", "BYTES", "kernel memory that a direction may hold (default 4MiB)",
+	 OF_FILE(window)},
+	{"control", "PATH", "control socket (default " SETTINGS_CONTROL_DEFAULT ")",
+	 OF_FILE(control)},
+	{"cgroup", "PATH",
 	 "cgroup v2 directory that holds proxyd, to attach sock_ops to (default:\n"
-	 "                       found by itself; used by --lane kernel only)"},
-	{"connect-timeout", "TIME", parse_duration, FIELD(connect_timeout),
-	 "give an endpoint up after this long (default 10s)"},
-	{"idle-timeout", "TIME", parse_duration, FIELD(idle_timeout),
-	 "close a flow that moved no byte for this long (default 1h; 0: never)"},
-	{"drain-timeout", "TIME", parse_duration, FIELD(drain_timeout),
-	 "on SIGTERM, let live flows finish for this long (default 30s)"},
-	{"stream-parser", NULL, set_true, FIELD(stream_parser),
-	 "attach the verdict program behind a stream parser (kernels before 6.2)"},
-	{"debug-switch-lanes", "SEED", parse_seed, 0,
-	 "move flows between lanes at random (for tests)"},
-	{"verbose", NULL, set_true, FIELD(verbose), "say more"},
+	 "                       found by itself; used by --lane kernel only)",
+	 OF_FILE(cgroup)},
+	{"drain-timeout", "TIME", "on SIGTERM, let live flows finish for this long (default 30s)",
+	 OF_FILE(drain_timeout)},
+	{"stream-parser", NULL,
+	 "attach the verdict program behind a stream parser (kernels before 6.2)", set_true,
+	 FIELD(stream_parser), NULL, NULL},
+	{"debug-switch-lanes", "SEED", "move flows between lanes at random (for tests)", parse_seed,
+	 0, NULL, NULL},
+	{"verbose", NULL, "say more", set_true, FIELD(verbose), NULL, NULL},
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -224,7 +181,8 @@ void settings_init(struct settings *settings)
 
 static void print_help(void)
 {
-	printf("usage: proxyd run --listen ADDR:PORT --upstream ADDR:PORT [OPTION...]\n\n"
+	printf("usage: proxyd run --listen ADDR:PORT --upstream ADDR:PORT [OPTION...]\n"
+	       "       proxyd run -c FILE [OPTION...]\n\n"
 	       "Accept TCP connections and connect each to an upstream endpoint. In the "
 	       "foreground;\n"
 	       "SIGTERM or SIGINT stops it when live flows have finished, a second one at "
@@ -242,8 +200,23 @@ static void print_help(void)
 	       "4 a missing capability, 5 the control socket, 6 the cgroup. See proxyd(8).\n");
 }
 
+/* What each upstream of the file has for itself. */
+static int check_beside_file(const struct settings *settings)
+{
+	for (size_t i = 0; i < ROWS; i++) {
+		if (!rows[i].key || rows[i].object == &schema_config || !(settings->given >> i & 1))
+			continue;
+		log_error("--%s: it stands in the file of --config; leave one of the two out",
+			  rows[i].name);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int check(const struct settings *settings)
 {
+	if (settings->config_path)
+		return check_beside_file(settings);
 	if (settings->listen.count && settings->upstream.count)
 		return 0;
 	log_error("%s%s%s; see proxyd run --help",
@@ -251,6 +224,19 @@ static int check(const struct settings *settings)
 		  settings->listen.count || settings->upstream.count ? "" : ", ",
 		  settings->upstream.count ? "" : "--upstream is missing (where to connect to)");
 	return -EINVAL;
+}
+
+static int parse_option(struct settings *settings, size_t index, const char *text)
+{
+	char why[VALUE_WHY];
+	int err = rows[index].parse(&rows[index], settings, text, why);
+
+	if (err == -EINVAL)
+		log_error("--%s %s: %s", rows[index].name, text, why);
+	else if (err)
+		log_error("out of memory");
+	settings->given |= 1U << index;
+	return err;
 }
 
 int settings_parse(struct settings *settings, int argc, char **argv)
@@ -264,9 +250,7 @@ int settings_parse(struct settings *settings, int argc, char **argv)
 	longs[ROWS] = (struct option){"help", no_argument, NULL, 'h'};
 	optind = 1;
 	opterr = 0; /* one line for each error, in proxyd's own words */
-	while ((choice = getopt_long(argc, argv, ":", longs, &index)) != -1) {
-		const char *why = "";
-
+	while ((choice = getopt_long(argc, argv, ":c:", longs, &index)) != -1) {
 		if (choice == 'h') {
 			print_help();
 			return 1;
@@ -275,14 +259,37 @@ int settings_parse(struct settings *settings, int argc, char **argv)
 			usage_error(argv, choice, "run");
 			return -EINVAL;
 		}
-		if (rows[index].parse((char *)settings + rows[index].offset, optarg, &why)) {
-			log_error("--%s %s: %s", rows[index].name, optarg, why);
+		/* -c is the first row. */
+		if (parse_option(settings, choice == 'c' ? 0 : (size_t)index, optarg))
 			return -EINVAL;
-		}
 	}
 	if (optind < argc) {
 		usage_surplus(argv[optind], "run");
 		return -EINVAL;
 	}
 	return check(settings);
+}
+
+int settings_apply(const struct settings *settings, unsigned int which, struct config *config)
+{
+	for (size_t i = 0; i < ROWS; i++) {
+		const struct schema_key *key = row_key(&rows[i]);
+		const char *from = (const char *)settings + rows[i].offset;
+		char *to, *copy;
+
+		if (!key || rows[i].object != &schema_config || !(which >> i & 1))
+			continue;
+		to = (char *)config + key->offset;
+		if (!key->type->clear) {
+			memcpy(to, from, key->width);
+			continue;
+		}
+		from = *(const char *const *)from;
+		copy = from ? strdup(from) : NULL;
+		if (from && !copy)
+			return -ENOMEM;
+		key->type->clear(to);
+		*(char **)to = copy;
+	}
+	return 0;
 }

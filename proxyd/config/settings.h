@@ -18,6 +18,7 @@ struct address_list {
 /* What `proxyd run` was asked to do. Times in milliseconds, sizes in bytes. */
 struct settings {
 	const char *config_path; /* NULL: the options are all there is */
+	unsigned int given;      /* a bit for each option, as settings_apply() takes them */
 	struct address_list listen;
 	struct address_list upstream;
 	uint64_t workers; /* 0: one a core */
@@ -45,10 +46,17 @@ void settings_init(struct settings *settings);
  */
 int settings_parse(struct settings *settings, int argc, char **argv);
 
+#define SETTINGS_ALL (~0U)
+
+/* Put what options say of keys of the file's top level into a config. Returns 0 or -ENOMEM. */
+int settings_apply(const struct settings *settings, unsigned int which, struct config *config);
+
 /*
- * The config that the options stand for: a listener for each --listen (listener-1, listener-2,
- * ...), one upstream with an endpoint for each --upstream, and a route to it. Says what is wrong.
- * Returns 0, -EINVAL or -ENOMEM.
+ * The config that is asked for. With config_path: what the file says, but for what options say that
+ * were given. Else what the options stand for: a listener for each --listen (listener-1,
+ * listener-2, ...), one upstream with an endpoint for each --upstream, and a route to it. Logs what
+ * is wrong, and what there is to know of the file. Returns 0, -EINVAL, -errno of reading the file,
+ * or -ENOMEM.
  */
 int config_from_settings(const struct settings *settings, struct config **out);
 

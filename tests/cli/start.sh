@@ -4,6 +4,7 @@
 need python3
 
 EXIT_LISTEN=3
+EXIT_USAGE=2
 EXIT_CONTROL=5
 EXIT_CGROUP=6
 
@@ -57,7 +58,7 @@ test_control_unusable() {
 	refused $EXIT_CONTROL "$TMP/no/such/folder/socket / No such file / --control" \
 		"${run[@]}" "$TMP/no/such/folder/socket"
 	refused $EXIT_CONTROL "/proc/proxyd.sock / --control" "${run[@]}" /proc/proxyd.sock
-	refused $EXIT_CONTROL "$long / --control" "${run[@]}" "$long"
+	refused $EXIT_USAGE "$long / --control / 107 bytes" "${run[@]}" "$long"
 	refused $EXIT_CONTROL "$TMP/file / --control" "${run[@]}" "$TMP/file"
 	assert_equal "do not touch" "$(cat "$TMP/file")" "a file in the control socket's place"
 }

@@ -109,15 +109,16 @@ Test(settings, says_what_is_wrong)
 	static const struct {
 		const char *name, *operand, *says;
 	} cases[] = {
-		{"--lane", "fast", "--lane fast: the lanes are auto, kernel and relay"},
-		{"--lane", "", "--lane : the lanes are auto, kernel and relay"},
-		{"--lane", "Kernel", "--lane Kernel: the lanes are"},
+		{"--lane", "fast",
+		 "--lane fast: there is no 'fast'; there is auto, kernel and relay"},
+		{"--lane", "", "--lane : there is no ''; there is auto, kernel and relay"},
+		{"--lane", "Kernel", "--lane Kernel: there is no 'Kernel'; did you mean 'kernel'?"},
 		{"--workers", "0", "--workers 0: it must be 1 to 64"},
 		{"--workers", "65", "--workers 65: it must be 1 to 64"},
 		{"--workers", "-1", "--workers -1: it is no number"},
 		{"--workers", "two", "--workers two: it is no number"},
 		{"--workers", "2x", "--workers 2x: it is no number"},
-		{"--workers", "18446744073709551617", "it is no number"},
+		{"--workers", "18446744073709551617", "it is too large"},
 		{"--window", "65535", "--window 65535: it must be 64KiB to 1GiB"},
 		{"--window", "1073741825", "it must be 64KiB to 1GiB"},
 		{"--window", "2GiB", "--window 2GiB: it must be 64KiB to 1GiB"},
