@@ -410,6 +410,18 @@ static uint64_t last_active_ms(const struct flow *flow)
 	return last;
 }
 
+/*
+ * Its time is over. A FIN, as from any proxy, if both ends have all that was sent so far; cut off
+ * in the middle a stream must not look like a whole one.
+ */
+static void end(struct flow *flow)
+{
+	for (int d = SL_UP; flow->pair && d <= SL_DOWN; d++)
+		splice_set_lane(flow->pair, (enum sl_direction_index)d, SL_LANE_RELAY);
+	flow_close(flow, flow->state != FLOW_OPEN || !pump_is_empty(flow, SL_UP) ||
+				 !pump_is_empty(flow, SL_DOWN));
+}
+
 void flow_expired(struct flow *flow)
 {
 	struct worker *worker = flow->worker;
@@ -433,11 +445,11 @@ void flow_expired(struct flow *flow)
 	}
 	if (flow->state == FLOW_OPEN)
 		stats_add(&worker->stats.errors[ERROR_IDLE_TIMEOUT], 1);
-	flow_abort(flow);
+	end(flow);
 }
 
 void flow_outlived(struct flow *flow)
 {
 	stats_add(&flow->worker->stats.errors[ERROR_LIFETIME], 1);
-	flow_abort(flow);
+	end(flow);
 }

@@ -3,6 +3,8 @@
 #include "flow/pump.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 
 #include "flow/relay.h"
 #include "flow/splicer.h"
@@ -67,6 +69,23 @@ static bool end(struct flow *flow, int d)
 	else
 		flow_finish(flow, d);
 	return true;
+}
+
+bool pump_is_empty(const struct flow *flow, int d)
+{
+	const struct direction *direction = &flow->directions[d];
+	enum sl_direction_index index = (enum sl_direction_index)d;
+	int unread, unacknowledged;
+	struct sl_ledger ledger;
+
+	if (relay_holds(direction) || flow_is_broken(flow, d))
+		return false;
+	if (ioctl(flow->fds[d], SIOCINQ, &unread) || unread ||
+	    ioctl(flow->fds[!d], SIOCOUTQ, &unacknowledged) || unacknowledged)
+		return false;
+	return !flow->paired ||
+	       (!splice_pending(flow->pair, index) && !splice_ledger(flow->pair, index, &ledger) &&
+		splice_drained(&ledger, index, flow->fds[!d], direction->sent) > 0);
 }
 
 /* The flow as `auto` sees it after a read: does another lane suit it better? */

@@ -12,4 +12,10 @@
  */
 void pump(struct flow *flow, int direction);
 
+/*
+ * Whether no byte of the direction is between its two ends: unread, held, in a backlog or not
+ * acknowledged yet. Ask once the lane is the relay.
+ */
+bool pump_is_empty(const struct flow *flow, int direction);
+
 #endif
