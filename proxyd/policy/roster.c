@@ -183,24 +183,24 @@ static void announce(const struct roster_rules *rules, enum serving before, enum
 {
 	unsigned int usable = census->usable[0] + census->usable[1];
 	unsigned int wanted = census->wanted[0] + census->wanted[1];
+	const char *over = before == SERVING_PANIC ? "the panic is over: " : "";
 	const char *name = rules->upstream;
 
 	if (before == now)
 		return;
-	if (before == SERVING_PANIC)
-		news_add(news, LOG_LEVEL_NOTICE, "upstream %s: the panic is over", name);
 	switch (now) {
 	case SERVING_NOTHING_YET:
 		break;
 	case SERVING_PRIMARIES:
 		if (before != SERVING_NOTHING_YET)
 			news_add(news, LOG_LEVEL_NOTICE,
-				 "upstream %s: %u of %u endpoints are usable", name, usable,
+				 "upstream %s: %s%u of %u endpoints are usable", name, over, usable,
 				 wanted);
 		break;
 	case SERVING_BACKUPS:
 		news_add(news, LOG_LEVEL_WARNING,
-			 "upstream %s: no endpoint but backups is usable, these serve", name);
+			 "upstream %s: %sno endpoint but backups is usable, these serve", name,
+			 over);
 		break;
 	case SERVING_PANIC:
 		news_add(news, LOG_LEVEL_WARNING,
@@ -208,7 +208,8 @@ static void announce(const struct roster_rules *rules, enum serving before, enum
 			 name, usable, wanted);
 		break;
 	case SERVING_NONE:
-		news_add(news, LOG_LEVEL_WARNING, "upstream %s: no endpoint is usable", name);
+		news_add(news, LOG_LEVEL_WARNING, "upstream %s: %sno endpoint is usable", name,
+			 over);
 		break;
 	}
 }

@@ -400,6 +400,8 @@ int upstream_set_weight(struct upstream *upstream, const char *endpoint, uint32_
 {
 	int err = -ENOENT;
 
+	if (weight > UPSTREAM_WEIGHT_MAX)
+		return -EINVAL;
 	lock(upstream);
 	for (unsigned int i = 0; i < upstream->entries.count; i++)
 		if (!strcmp(upstream->entries.items[i].text, endpoint)) {
