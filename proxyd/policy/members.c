@@ -177,6 +177,9 @@ void members_commit(struct members *members, struct members_plan *plan, bool fre
 	for (unsigned int i = 0; i < members->count; i++) {
 		struct endpoint *endpoint = members->items[i];
 
+		/* A Maglev table may still lead to it, until the next one is built. */
+		if (!endpoint->entry)
+			endpoint->tier = NULL;
 		if (!endpoint->entry && endpoint->flows)
 			plan->items[count++] = endpoint;
 		else

@@ -418,19 +418,42 @@ int upstream_set_weight(struct upstream *upstream, const char *endpoint, uint32_
 	return err;
 }
 
+/* Own references to all members, those that leave too. */
+static int copy_members(struct upstream *upstream, struct members *out)
+{
+	struct members copy = {0};
+
+	lock(upstream);
+	copy.items = calloc(upstream->members.count + 1, sizeof(struct endpoint *));
+	for (unsigned int i = 0; copy.items && i < upstream->members.count; i++)
+		copy.items[copy.count++] = endpoint_hold(upstream->members.items[i]);
+	unlock(upstream);
+	if (!copy.items)
+		return -ENOMEM;
+	*out = copy;
+	return 0;
+}
+
 json_t *upstream_json(struct upstream *upstream, uint64_t now_ms)
 {
-	json_t *endpoints = json_array();
-	json_t *json;
+	json_t *endpoints = json_array(), *json;
+	struct members members;
 
 	lock(upstream);
 	refresh(upstream, now_ms);
-	for (unsigned int i = 0; i < upstream->members.count; i++)
-		json_array_append_new(endpoints, endpoint_json(upstream->members.items[i], now_ms));
 	json = json_pack("{s:s,s:s,s:s,s:I,s:o}", "name", upstream->name, "balance",
 			 balance_names[upstream->balance], "serving",
 			 serving_names[upstream->roster.state], "retries_refused",
 			 (json_int_t)upstream->retries.refused, "endpoints", endpoints);
 	unlock(upstream);
+	if (!json || copy_members(upstream, &members))
+		return json;
+	/* One at a time, so that picks need not wait for a long list. */
+	for (unsigned int i = 0; i < members.count; i++) {
+		lock(upstream);
+		json_array_append_new(endpoints, endpoint_json(members.items[i], now_ms));
+		unlock(upstream);
+	}
+	members_free(&members);
 	return json;
 }

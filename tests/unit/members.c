@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "policy/endpoint.h"
 #include "unit/pool.h"
 
 /* Who belongs to an upstream, through reloads and answers from the DNS. */
@@ -155,6 +156,7 @@ Test(members, a_checker_may_hold_who_has_left)
 	remove_entry(0);
 	reload();
 	cr_expect_str_eq(members(), "10.0.0.2:80*1");
+	cr_expect_null(held->tier, "a Maglev table that lags behind would take it");
 	endpoint_set_health(held, false, "refused", pool.now);
 	pool_close(&pool);
 	endpoint_unref(endpoint_ref(held));
