@@ -104,11 +104,10 @@ static struct endpoint *pick_round_robin(const struct tier *tier,
 	return best;
 }
 
-/* Below 0: `a` has fewer flows for its share than `b`. */
+/* Below 0: `a` has fewer flows for its share than `b`. Shares are far below 2^32, flows too. */
 static int compare_load(const struct endpoint *a, const struct endpoint *b)
 {
-	unsigned __int128 load_a = (unsigned __int128)a->flows * b->share;
-	unsigned __int128 load_b = (unsigned __int128)b->flows * a->share;
+	uint64_t load_a = a->flows * b->share, load_b = b->flows * a->share;
 
 	return load_a < load_b ? -1 : load_a > load_b;
 }
@@ -118,7 +117,7 @@ static struct endpoint *pick_least_connections(const struct tier *tier,
 					       const struct upstream_request *request)
 {
 	struct endpoint *best = NULL;
-	uint64_t tied = 0;
+	uint64_t tied = 0, point;
 
 	for (unsigned int i = 0; i < tier->count; i++) {
 		struct endpoint *endpoint = tier->endpoints[i];
@@ -127,13 +126,24 @@ static struct endpoint *pick_least_connections(const struct tier *tier,
 		if (!is_takable(request, endpoint))
 			continue;
 		order = best ? compare_load(endpoint, best) : -1;
-		if (order > 0)
-			continue;
-		tied = (order ? 0 : tied) + endpoint->share;
-		/* The n-th of the tied replaces those before it with the probability of its share.
-		 */
-		if (order || scale(derive(request->random, i), tied) < endpoint->share)
+		if (order < 0) {
 			best = endpoint;
+			tied = 0;
+		}
+		if (order <= 0)
+			tied += endpoint->share;
+	}
+	if (!best || tied == best->share)
+		return best;
+	point = scale(derive(request->random, 0), tied);
+	for (unsigned int i = 0; i < tier->count; i++) {
+		struct endpoint *endpoint = tier->endpoints[i];
+
+		if (!is_takable(request, endpoint) || compare_load(endpoint, best))
+			continue;
+		if (point < endpoint->share)
+			return endpoint;
+		point -= endpoint->share;
 	}
 	return best;
 }

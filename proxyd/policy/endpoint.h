@@ -22,18 +22,26 @@ struct entry;
 struct tier;
 
 struct endpoint {
+	/* What a pick looks at, in one cache line: some ways of balancing look at every endpoint.
+	 */
+	const struct tier *tier; /* where it stands; NULL: it takes no flows now */
+	uint64_t share;          /* its weight there, in ENDPOINT_SHARE of the configured one */
+	int64_t credit;          /* of smooth weighted round robin */
+	uint64_t flows;          /* now */
+	uint64_t max_flows;      /* 0: no limit */
+	uint64_t picks;          /* ever */
+
 	atomic_uint refs;
 	struct upstream *upstream;
 	/* These never change. */
 	struct address address;
 	char name[ADDRESS_TEXT];
 
-	/* The rest is the upstream's lock's. Where it comes from: */
+	/* The rest is the upstream's lock's, as is what stands at the top. Where it comes from: */
 	const struct entry *entry; /* NULL: it is in the config, or the DNS answer, no more */
 	uint32_t entry_weight;     /* as in the config's entry */
 	uint32_t weight;           /* as in the SRV record, if that has one, or the entry */
 	uint32_t set_weight;       /* by command; ENDPOINT_NO_WEIGHT: none */
-	uint64_t max_flows;        /* 0: no limit */
 	bool backup;
 	bool member; /* in the upstream's list */
 
@@ -44,13 +52,6 @@ struct endpoint {
 	struct ejection ejection;
 	bool usable;        /* at the last look of roster_refresh() */
 	uint64_t ramp_from; /* ms: slow start began; 0: over, or none */
-
-	/* Its turns and what they came to. */
-	const struct tier *tier; /* where it stands; NULL: it takes no flows now */
-	uint64_t share;          /* its weight there, in ENDPOINT_SHARE of the configured one */
-	int64_t credit;          /* of smooth weighted round robin */
-	uint64_t flows;          /* now */
-	uint64_t picks;          /* ever */
 	uint64_t connects_failed;
 	uint64_t resets_early;
 };
