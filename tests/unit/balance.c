@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "policy/balance.h"
 #include "unit/chi_square.h"
 #include "unit/pool.h"
 
@@ -263,6 +264,36 @@ Test(maglev, the_second_choice_is_stable, .fini = close_pool)
 	}
 }
 
+/* Those whom a full endpoint cannot take go to the others by weight, not all to its neighbour. */
+Test(every_balance, what_a_full_endpoint_cannot_take_is_spread)
+{
+	static const uint32_t others[KINDS] = {0, 2, 3, 5, 8, 13, 21, 34, 55, 0};
+
+	for_each_balance(balance)
+	{
+		uint64_t counts[KINDS];
+		struct endpoint *held = NULL;
+
+		pool_init(&pool, *balance, 0);
+		for (int i = 0; i < KINDS; i++)
+			pool_add(&pool, i ? uneven[i] : 200);
+		pool.endpoints[0].max_flows = 1;
+		pool_open(&pool);
+		for (uint32_t i = 0; !held || pool_index(held); i++) {
+			const struct address source = pool_source(i);
+
+			if (held)
+				endpoint_release(held);
+			cr_assert_eq(pool_try(&pool, &source, NULL, 0, &held), 0);
+		}
+		pool.rng = seeded("full");
+		count_visits(counts);
+		assert_distribution("others than the full one", counts, others, KINDS);
+		endpoint_release(held);
+		pool_close(&pool);
+	}
+}
+
 Test(every_balance, tried_endpoints_are_not_taken_again)
 {
 	for_each_balance(balance)
@@ -335,4 +366,73 @@ Test(every_balance, without_endpoints_there_is_nobody)
 		cr_assert_eq(pool_visit(&pool, NULL), -EHOSTUNREACH);
 		pool_close(&pool);
 	}
+}
+
+/* Endpoints of a tier with shares of 1, 2, 3, ... so small that a step too far would show. */
+static void make_tier(struct tier *tier, unsigned int count)
+{
+	static struct endpoint *endpoints[KINDS];
+	static uint64_t sums[KINDS];
+
+	*tier = (struct tier){endpoints, sums, count};
+	for (unsigned int i = 0; i < count; i++) {
+		const struct address address = pool_source(i);
+
+		cr_assert_eq(endpoint_new(NULL, &address, &endpoints[i]), 0);
+		endpoints[i]->tier = tier;
+		endpoints[i]->share = i + 1;
+		sums[i] = i + 1 + (i ? sums[i - 1] : 0);
+	}
+}
+
+static void drop_tier(struct tier *tier)
+{
+	for (unsigned int i = 0; i < tier->count; i++)
+		endpoint_drop(tier->endpoints[i]);
+}
+
+Test(source_hash, shares_have_exact_ends)
+{
+	static const uint32_t shares[] = {1, 2, 3, 4, 5};
+	uint64_t counts[5] = {0};
+	struct tier tier;
+
+	make_tier(&tier, 5);
+	for (uint32_t i = 0; i < PICKS; i++) {
+		const struct address source = pool_source(i);
+		const struct upstream_request request = {.source = &source};
+		struct endpoint *endpoint =
+			balance_pick(BALANCE_SOURCE_HASH, &tier, NULL, &request);
+
+		counts[endpoint->share - 1]++;
+	}
+	assert_distribution("small shares", counts, shares, 5);
+	drop_tier(&tier);
+}
+
+/* A table is built without the lock, so the one before may lead to somebody who serves no more. */
+Test(maglev, a_table_that_lags_behind_does_no_harm)
+{
+	struct maglev_member members[4];
+	struct maglev *maglev;
+	struct tier tier;
+
+	make_tier(&tier, 4);
+	for (int i = 0; i < 4; i++)
+		members[i] = (struct maglev_member){tier.endpoints[i]->name, 1, tier.endpoints[i]};
+	cr_assert_eq(maglev_new(members, 4, MAGLEV_SIZE, &maglev), 0);
+	tier.count = 3;
+	tier.endpoints[3]->tier = NULL;
+	for (uint32_t i = 0; i < 1000; i++) {
+		const struct address source = pool_source(i);
+		const struct upstream_request request = {.source = &source};
+		struct endpoint *endpoint = balance_pick(BALANCE_MAGLEV, &tier, maglev, &request);
+
+		cr_assert(endpoint && endpoint != tier.endpoints[3]);
+		cr_assert_eq(endpoint, balance_pick(BALANCE_MAGLEV, &tier, maglev, &request));
+		cr_assert(balance_pick(BALANCE_MAGLEV, &tier, NULL, &request));
+	}
+	maglev_free(maglev);
+	tier.count = 4;
+	drop_tier(&tier);
 }

@@ -195,6 +195,19 @@ Test(upstream, backups_that_are_well_save_from_a_panic)
 	cr_expect_eq(taking(), 7, "nobody is well: all are used");
 }
 
+Test(upstream, a_panic_among_backups_leaves_the_primaries_alone)
+{
+	pool_init(&pool, BALANCE_ROUND_ROBIN, 4);
+	for (int i = 1; i < 4; i++)
+		pool.endpoints[i].backup = true;
+	pool_open(&pool);
+	set_health(0, false);
+	set_health(1, false);
+	cr_expect_eq(taking(), 12);
+	set_health(2, false);
+	cr_expect_eq(taking(), 14);
+}
+
 Test(upstream, without_a_threshold_there_is_no_panic)
 {
 	pool_init(&pool, BALANCE_ROUND_ROBIN, 2);
