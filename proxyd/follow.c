@@ -59,6 +59,17 @@ static int open_listener(struct proxy *proxy, struct config_listener *config, in
 	return err;
 }
 
+/* One who asked for the kernel lane should know why it is not taken. */
+static void mention_relayed(const struct proxy *proxy, const struct config *config)
+{
+	for (unsigned int i = 0; proxy->shared.kernel_lane && i < config->listener_count; i++)
+		if (config->listeners[i].limits.bandwidth)
+			log_notice(
+				"listener %s: its bandwidth is shared out by the relay lane, where "
+				"all its flows stay",
+				config->listeners[i].name);
+}
+
 /* The new sockets of a plan: [worker * listeners + listener], -1 where the old one goes on. */
 struct sockets {
 	unsigned int listeners;
@@ -145,6 +156,7 @@ int proxy_listen(struct proxy *proxy, uint16_t *ports)
 	close_sockets(&sockets);
 	if (err)
 		return -PROXY_EXIT_FAILED;
+	mention_relayed(proxy, config);
 	for (unsigned int i = 0; i < config->listener_count; i++) {
 		proxy->listening[i] = true;
 		if (ports)
@@ -183,6 +195,7 @@ static int switch_plan(struct proxy *proxy, struct plan *plan, bool *listening,
 	int err = 0;
 
 	mention_fixed(before->config, plan->config);
+	mention_relayed(proxy, plan->config);
 	for (unsigned int i = 0; i < proxy->shared.worker_count; i++) {
 		int *items = sockets->items + (size_t)i * sockets->listeners;
 		int failed = worker_follow(proxy->shared.workers[i], plan, items);

@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "flow/bandwidth.h"
 #include "flow/connect.h"
 #include "flow/pump.h"
 #include "flow/relay.h"
@@ -27,7 +29,12 @@ bool flow_for_kernel_lane(const struct flow *flow)
 {
 	const struct proxy_shared *proxy = flow->worker->proxy;
 
-	return proxy->settings->lane == LANE_KERNEL && proxy->kernel_lane;
+	return proxy->settings->lane == LANE_KERNEL && proxy->kernel_lane && !flow_relay_only(flow);
+}
+
+bool flow_relay_only(const struct flow *flow)
+{
+	return flow->directions[SL_UP].relay_only && flow->directions[SL_DOWN].relay_only;
 }
 
 bool flow_enrolled(const struct flow *flow)
@@ -125,6 +132,8 @@ void flow_close(struct flow *flow, bool abort)
 	}
 	relay_drop(flow, SL_UP);
 	relay_drop(flow, SL_DOWN);
+	share_free(flow->share);
+	flow->share = NULL;
 	setup_free(flow);
 	leave(flow);
 	flow->state = FLOW_CLOSED;
@@ -202,7 +211,7 @@ static void set_lane(struct flow *flow, int d, enum sl_lane lane)
 {
 	struct direction *direction = &flow->directions[d];
 
-	if (direction->lane == lane)
+	if (direction->lane == lane || direction->relay_only)
 		return;
 	direction->lane = (uint8_t)lane;
 	direction->drained = false;
@@ -299,8 +308,11 @@ static void turn(struct flow *flow, bool up, bool down)
 /* What the setup decided stays with the flow as far as it needs it. */
 static void adopt(struct flow *flow, const struct config_upstream *options)
 {
+	uint64_t rate = flow->setup->listener->limits.flow_bandwidth;
 	uint64_t now_ms = worker_now_ms();
 
+	bandwidth_pace(flow->fds[DOWNSTREAM], rate);
+	bandwidth_pace(flow->fds[UPSTREAM], rate);
 	flow->idle_timeout = options->idle_timeout;
 	flow->healthy_at = now_ms + options->ejection.early_reset;
 	if (options->max_lifetime)
@@ -374,7 +386,7 @@ void flow_event(struct flow *flow, const struct sl_event *event)
 /* The lane switching knob: any lane, any time, for tests. */
 static void switch_at_random(struct flow *flow)
 {
-	if (pair(flow))
+	if (flow_relay_only(flow) || pair(flow))
 		return;
 	for (int d = SL_UP; d <= SL_DOWN; d++)
 		if (flow->directions[d].state == DIRECTION_OPEN)
@@ -395,19 +407,26 @@ void flow_poll(struct flow *flow)
 	turn(flow, true, true);
 }
 
-/* In the kernel lane proxyd sees no byte pass: ask the ledgers when one last did. */
+/*
+ * When a byte last moved. proxyd sees none in the kernel lane, nor those that TCP sends from a full
+ * buffer, slowly where it is paced; TCP knows.
+ */
 static uint64_t last_active_ms(const struct flow *flow)
 {
-	uint64_t last = flow->deadline.at - flow->idle_timeout;
+	uint64_t now_ms = worker_now_ms(), idle = now_ms;
 
-	for (int d = SL_UP; d <= SL_DOWN; d++) {
-		struct sl_ledger ledger;
+	for (int side = DOWNSTREAM; side <= UPSTREAM; side++) {
+		struct tcp_info info = {.tcpi_last_data_sent = UINT32_MAX,
+					.tcpi_last_data_recv = UINT32_MAX};
+		socklen_t size = sizeof(info);
 
-		if (!splice_ledger(flow->pair, (enum sl_direction_index)d, &ledger) &&
-		    ledger.last_ns / 1000000 > last)
-			last = ledger.last_ns / 1000000;
+		getsockopt(flow->fds[side], IPPROTO_TCP, TCP_INFO, &info, &size);
+		if (info.tcpi_last_data_sent < idle)
+			idle = info.tcpi_last_data_sent;
+		if (info.tcpi_last_data_recv < idle)
+			idle = info.tcpi_last_data_recv;
 	}
-	return last;
+	return now_ms - idle;
 }
 
 /*
@@ -435,7 +454,7 @@ void flow_expired(struct flow *flow)
 		connect_failed(flow, ETIMEDOUT);
 		return;
 	}
-	if (flow->state == FLOW_OPEN && flow->paired) {
+	if (flow->state == FLOW_OPEN) {
 		uint64_t last = last_active_ms(flow);
 
 		if (last + timeout > worker_now_ms()) {

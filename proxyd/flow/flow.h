@@ -23,6 +23,7 @@ struct endpoint;
 struct limit;
 struct pipe;
 struct setup;
+struct share;
 struct splice_pair;
 struct worker;
 
@@ -82,6 +83,7 @@ struct direction {
 	uint8_t full_reads; /* reads in a row that filled the buffer: bulk */
 	bool drained;       /* nothing that was redirected is on its way: proxyd may send */
 	bool source_held;   /* its receive window was shut: passed bytes pile up */
+	bool relay_only;    /* proxyd has to have its bytes in its hands */
 	bool read_on;       /* short reads prove nothing: an end or an urgent byte was announced */
 	struct held *held;  /* copied */
 	struct pipe *pipe;  /* spliced with splice(2) */
@@ -96,6 +98,7 @@ struct flow {
 	struct setup *setup;       /* NULL from FLOW_OPEN on */
 	struct limit *limit;       /* where the flow is counted; NULL: not yet */
 	struct endpoint *endpoint; /* where the flow is counted; NULL: not yet, or original */
+	struct share *share;       /* of the listener's bandwidth; NULL: that has no limit */
 	struct splice_pair *pair;  /* NULL while neither socket is enrolled */
 	uint64_t idle_timeout;     /* ms; 0: none */
 	uint64_t poll_at;          /* us, worker clock */
@@ -162,6 +165,9 @@ void flow_update_interest(struct flow *flow);
 
 /* Whether the flow's bytes cross in the kernel from the first one on. */
 bool flow_for_kernel_lane(const struct flow *flow);
+
+/* Whether neither direction may leave the relay. */
+bool flow_relay_only(const struct flow *flow);
 
 /* Whether the sockets may be in the SOCKHASH, so that splice(2) does not see their bytes. */
 bool flow_enrolled(const struct flow *flow);

@@ -6,6 +6,7 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 
+#include "flow/bandwidth.h"
 #include "flow/relay.h"
 #include "flow/splicer.h"
 #include "flow/worker.h"
@@ -91,11 +92,11 @@ bool pump_is_empty(const struct flow *flow, int d)
 /* The flow as `auto` sees it after a read: does another lane suit it better? */
 static void consider(struct flow *flow, int d, uint32_t bytes)
 {
-	flow->wants_kernel |= traffic_saw(&flow->traffic, d, bytes) &&
-			      flow->directions[d].lane == SL_LANE_RELAY &&
-			      flow->worker->proxy->settings->lane == LANE_AUTO &&
-			      flow->worker->splicer &&
-			      traffic_may_advance(&flow->traffic, worker_now_ms());
+	flow->wants_kernel |=
+		traffic_saw(&flow->traffic, d, bytes) &&
+		flow->directions[d].lane == SL_LANE_RELAY && !flow->directions[d].relay_only &&
+		flow->worker->proxy->settings->lane == LANE_AUTO && flow->worker->splicer &&
+		traffic_may_advance(&flow->traffic, worker_now_ms());
 }
 
 /* Give what is held. Returns 0 when nothing is left, else -errno with the way on arranged. */
@@ -135,14 +136,38 @@ static void fall_asleep(struct flow *flow, int d)
 }
 
 /*
+ * How many bytes may be taken for all that others want of the listener's bandwidth. 0: none, or
+ * there are none; flow_poll() or an edge will come.
+ */
+static size_t allowance(struct flow *flow, int d)
+{
+	uint32_t room;
+	uint64_t at_us;
+	int unread = 0;
+
+	if (!flow->share)
+		return SIZE_MAX;
+	/* Not every kernel knows what waits at an enrolled socket (docs/kernel.md). */
+	if (!ioctl(flow->fds[d], SIOCINQ, &unread) && !unread && flow->state == FLOW_OPEN &&
+	    !flow->directions[d].read_on && !flow_enrolled(flow))
+		return 0;
+	room = share_ask(flow->share, d, (uint32_t)unread, worker_now_us(), &at_us);
+	if (!room)
+		worker_poll_at(flow, at_us);
+	return room;
+}
+
+/*
  * Take what there is, and note the end. Returns bytes, 0 when nothing more is to be had now, or
  * -EPIPE when the destination is broken, or -ENOMEM.
  */
-static ssize_t take(struct flow *flow, int d)
+static ssize_t take(struct flow *flow, int d, size_t room)
 {
 	struct direction *direction = &flow->directions[d];
-	ssize_t taken = relay_take(flow, d, !flow->paired || direction->drained);
+	ssize_t taken = relay_take(flow, d, room, !flow->paired || direction->drained);
 
+	if (flow->share)
+		share_took(flow->share, d, taken > 0 ? (uint32_t)taken : 0, taken == (ssize_t)room);
 	if (taken > 0) {
 		flow->polls = 0;
 		consider(flow, d, (uint32_t)taken);
@@ -163,10 +188,10 @@ static ssize_t take(struct flow *flow, int d)
 }
 
 /* In the relay lane a short read means that there is no more: the next bytes make a new edge. */
-static bool exhausted(const struct direction *direction, ssize_t taken)
+static bool exhausted(const struct direction *direction, ssize_t taken, size_t room)
 {
-	return taken < WORKER_BUFFER && direction->lane == SL_LANE_RELAY && !direction->read_on &&
-	       !direction->pipe;
+	return taken < WORKER_BUFFER && (size_t)taken < room && direction->lane == SL_LANE_RELAY &&
+	       !direction->read_on && !direction->pipe;
 }
 
 /* Returns whether to go on with the direction. */
@@ -175,13 +200,18 @@ static bool pump_once(struct flow *flow, int d, ssize_t *budget)
 	struct direction *direction = &flow->directions[d];
 	bool was_open = direction->state == DIRECTION_OPEN;
 	ssize_t moved = relay_holds(direction) ? flush(flow, d) : 0;
+	size_t room = 0;
 
 	if (moved == -EAGAIN)
 		return false;
 	if (!moved && direction->state != DIRECTION_OPEN && end(flow, d))
 		return false;
-	if (!moved)
-		moved = take(flow, d);
+	if (!moved) {
+		room = allowance(flow, d);
+		if (!room)
+			return false;
+		moved = take(flow, d, room);
+	}
 	if (moved == -EPIPE) {
 		flow_reset(flow, !d);
 		return false;
@@ -194,7 +224,7 @@ static bool pump_once(struct flow *flow, int d, ssize_t *budget)
 	if (!moved)
 		return was_open && direction->state == DIRECTION_ENDING;
 	*budget -= moved;
-	return relay_holds(direction) || !exhausted(direction, moved);
+	return relay_holds(direction) || !exhausted(direction, moved, room);
 }
 
 void pump(struct flow *flow, int d)

@@ -93,13 +93,14 @@ static void bound_window(int fd)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
 }
 
-static ssize_t take_copy(struct flow *flow, int d, bool pass_on)
+static ssize_t take_copy(struct flow *flow, int d, size_t room, bool pass_on)
 {
 	struct direction *direction = &flow->directions[d];
 	unsigned char *buffer = flow->worker->buffer;
 	ssize_t taken, given = 0;
 
-	taken = recv(flow->fds[d], buffer, WORKER_BUFFER, MSG_DONTWAIT);
+	taken = recv(flow->fds[d], buffer, room < WORKER_BUFFER ? room : WORKER_BUFFER,
+		     MSG_DONTWAIT);
 	if (taken <= 0)
 		return taken ? -errno : 0;
 	direction->read += (size_t)taken;
@@ -133,18 +134,19 @@ static void return_pipe(struct flow *flow, struct direction *direction)
  * At an urgent byte splice(2) finds nothing, and at the FIN behind it the end of the stream
  * (tcp_splice_read, 6.18): only recv() is to be believed about either.
  */
-static ssize_t take_splice(struct flow *flow, int d, bool pass_on)
+static ssize_t take_splice(struct flow *flow, int d, size_t room, bool pass_on)
 {
 	struct direction *direction = &flow->directions[d];
 	struct pipe *pipe = direction->pipe;
-	ssize_t taken = splice(flow->fds[d], NULL, pipe->write_end, NULL, pipe->capacity,
+	ssize_t taken = splice(flow->fds[d], NULL, pipe->write_end, NULL,
+			       room < pipe->capacity ? room : pipe->capacity,
 			       SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	int err;
 
 	if (taken <= 0) {
 		err = taken && errno != EAGAIN ? -errno : 0;
 		return_pipe(flow, direction);
-		return err ? err : take_copy(flow, d, pass_on);
+		return err ? err : take_copy(flow, d, room, pass_on);
 	}
 	if (taken < SPLICE_WORTH)
 		direction->full_reads = 0;
@@ -169,11 +171,11 @@ static bool wants_splice(struct flow *flow, int d)
 	return direction->pipe;
 }
 
-ssize_t relay_take(struct flow *flow, int d, bool pass_on)
+ssize_t relay_take(struct flow *flow, int d, size_t room, bool pass_on)
 {
 	if (wants_splice(flow, d))
-		return take_splice(flow, d, pass_on);
-	return take_copy(flow, d, pass_on);
+		return take_splice(flow, d, room, pass_on);
+	return take_copy(flow, d, room, pass_on);
 }
 
 static int give_held(struct flow *flow, int d)

@@ -17,12 +17,12 @@
 bool relay_holds(const struct direction *direction);
 
 /*
- * Take what the source has. With `pass_on` the bytes go to the destination at once and only what
- * it does not take is held; otherwise all of them are held. Returns the number of bytes taken,
- * 0 at the end of the stream, -EAGAIN when there are none, -EPIPE when the destination is broken,
- * or another -errno of the source.
+ * Take what the source has, at most `room` bytes. With `pass_on` the bytes go to the destination at
+ * once and only what it does not take is held; otherwise all of them are held. Returns the number
+ * of bytes taken, 0 at the end of the stream, -EAGAIN when there are none, -EPIPE when the
+ * destination is broken, or another -errno of the source.
  */
-ssize_t relay_take(struct flow *flow, int direction, bool pass_on);
+ssize_t relay_take(struct flow *flow, int direction, size_t room, bool pass_on);
 
 /* Give held bytes. Returns 0 when none is left, -EAGAIN when the destination is full, -EPIPE. */
 int relay_give(struct flow *flow, int direction);

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "flow/bandwidth.h"
 #include "flow/connect.h"
 #include "flow/worker.h"
 #include "intake/destination.h"
@@ -63,12 +64,30 @@ static void close_quietly(struct flow *flow)
 	flow_close(flow, false);
 }
 
+/* What all flows of a listener may have together is counted where proxyd reads. */
+static int take_share(struct flow *flow)
+{
+	const struct setup *setup = flow->setup;
+	size_t listener = (size_t)(setup->listener - setup->plan->config->listeners);
+	struct bandwidth *bandwidth = setup->plan->bandwidths[listener];
+
+	if (!bandwidth_rate(bandwidth))
+		return 0;
+	flow->directions[SL_UP].relay_only = true;
+	flow->directions[SL_DOWN].relay_only = true;
+	return share_new(bandwidth, &flow->share);
+}
+
 static void follow_route(struct flow *flow, const struct config_route *route)
 {
 	struct setup *setup = flow->setup;
 
 	setup->route = route;
 	setup->give_up_at = 0;
+	if (take_share(flow)) {
+		reject(flow, ERROR_RESOURCES);
+		return;
+	}
 	switch (route->action) {
 	case ROUTE_UPSTREAM:
 		setup->upstream = setup->plan->upstreams[route->upstream];

@@ -108,17 +108,25 @@ void worker_list(struct flow *flow, struct flow_list *list)
 		TAILQ_INSERT_TAIL(list, flow, by_turn);
 }
 
+void worker_poll_at(struct flow *flow, uint64_t at_us)
+{
+	if (flow->listed && flow->poll_at <= at_us)
+		return;
+	flow->poll_at = at_us;
+	if (!flow->listed)
+		worker_list(flow, &flow->worker->polled);
+	arm_timer(flow->worker, at_us);
+}
+
 void worker_poll_soon(struct flow *flow)
 {
-	struct worker *worker = flow->worker;
+	uint64_t at_us = worker_now_us() + ((uint64_t)POLL_FIRST_US << flow->polls);
 
-	if (flow->listed)
+	if (flow->listed && flow->poll_at <= at_us)
 		return;
-	flow->poll_at = worker_now_us() + ((uint64_t)POLL_FIRST_US << flow->polls);
 	if (flow->polls < POLL_DOUBLINGS)
 		flow->polls++;
-	worker_list(flow, &worker->polled);
-	arm_timer(worker, flow->poll_at);
+	worker_poll_at(flow, at_us);
 }
 
 /* Flows that ask again while they are served wait for the next time: behind the last one of now. */

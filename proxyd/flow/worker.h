@@ -133,6 +133,9 @@ void worker_place_free(struct worker *worker, bool wanted);
 /* Have flow_poll() called in a short while: microseconds at first, a few ms when it repeats. */
 void worker_poll_soon(struct flow *flow);
 
+/* Have flow_poll() called at that time, or before. */
+void worker_poll_at(struct flow *flow, uint64_t at_us);
+
 /* Serve the flows whose deadline has passed; whose poll is due; who wait for a place. */
 void worker_sweep(struct worker *worker);
 void worker_serve_polls(struct worker *worker);

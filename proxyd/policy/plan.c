@@ -21,6 +21,14 @@ static struct limit *known_limit(const struct plan *previous, const char *name)
 	return NULL;
 }
 
+static struct bandwidth *known_bandwidth(const struct plan *previous, const char *name)
+{
+	for (unsigned int i = 0; previous && i < previous->config->listener_count; i++)
+		if (!strcmp(previous->config->listeners[i].name, name))
+			return bandwidth_ref(previous->bandwidths[i]);
+	return NULL;
+}
+
 static int add_upstreams(struct plan *plan, const struct plan *previous, uint64_t now_ms)
 {
 	const struct config *config = plan->config;
@@ -43,6 +51,21 @@ static int add_limits(struct plan *plan, const struct plan *previous)
 		plan->limits[i] = known_limit(previous, config->listeners[i].name);
 		if (!plan->limits[i])
 			err = limit_new(&config->listeners[i], &plan->limits[i]);
+	}
+	return err;
+}
+
+static int add_bandwidths(struct plan *plan, const struct plan *previous)
+{
+	const struct config *config = plan->config;
+	int err = 0;
+
+	for (unsigned int i = 0; !err && i < config->listener_count; i++) {
+		const struct config_listener *listener = &config->listeners[i];
+
+		plan->bandwidths[i] = known_bandwidth(previous, listener->name);
+		if (!plan->bandwidths[i])
+			err = bandwidth_new(listener->limits.bandwidth, &plan->bandwidths[i]);
 	}
 	return err;
 }
@@ -74,10 +97,13 @@ int plan_new(struct config *config, const struct plan *previous, uint64_t now_ms
 	/* One more than needed, so that none is no error. */
 	plan->upstreams = calloc(config->upstream_count + 1, sizeof(struct upstream *));
 	plan->limits = calloc(config->listener_count + 1, sizeof(struct limit *));
-	if (plan->upstreams && plan->limits)
+	plan->bandwidths = calloc(config->listener_count + 1, sizeof(struct bandwidth *));
+	if (plan->upstreams && plan->limits && plan->bandwidths)
 		err = add_upstreams(plan, previous, now_ms);
 	if (!err)
 		err = add_limits(plan, previous);
+	if (!err)
+		err = add_bandwidths(plan, previous);
 	if (!err) {
 		*out = plan;
 		return 0;
@@ -98,6 +124,7 @@ int plan_commit(struct plan *plan, uint64_t now_ms)
 	for (unsigned int i = 0; i < config->listener_count; i++) {
 		result = limit_update(plan->limits[i], &config->listeners[i]);
 		err = err ? err : result;
+		bandwidth_set_rate(plan->bandwidths[i], config->listeners[i].limits.bandwidth);
 	}
 	return err;
 }
@@ -116,8 +143,11 @@ void plan_unref(struct plan *plan)
 		upstream_unref(plan->upstreams[i]);
 	for (unsigned int i = 0; plan->limits && i < plan->config->listener_count; i++)
 		limit_unref(plan->limits[i]);
+	for (unsigned int i = 0; plan->bandwidths && i < plan->config->listener_count; i++)
+		bandwidth_unref(plan->bandwidths[i]);
 	free(plan->upstreams);
 	free(plan->limits);
+	free(plan->bandwidths);
 	config_free(plan->config);
 	free(plan);
 }

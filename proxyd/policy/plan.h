@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "config/config.h"
+#include "flow/bandwidth.h"
 #include "policy/limit.h"
 #include "policy/upstream.h"
 
@@ -19,7 +20,8 @@ struct plan {
 	struct config *config;
 	struct upstream **upstreams; /* by index in the config */
 	struct limit **limits;       /* of the listeners, by index in the config */
-	bool needs_destination;      /* a route asks for the original destination */
+	struct bandwidth **bandwidths;
+	bool needs_destination; /* a route asks for the original destination */
 };
 
 /*
