@@ -234,7 +234,6 @@ int verdict(struct __sk_buff *skb)
 		return break_off(ledger, cookie);
 	if (!skb->len)
 		return SK_DROP;
-	ledger->last_ns = bpf_ktime_get_coarse_ns();
 	peer = bpf_map_lookup_elem(&peers, &cookie);
 	if (peer)
 		half = bpf_map_lookup_elem(&published, &peer->slot);

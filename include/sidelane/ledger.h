@@ -32,7 +32,6 @@ struct sl_ledger {
 	__u64 redirected;  /* bytes that entered the kernel lane */
 	__u64 passed;      /* bytes left to proxyd, since the socket was enrolled */
 	__u64 skbs;        /* skbs redirected */
-	__u64 last_ns;     /* CLOCK_MONOTONIC (coarse) at the last skb */
 	__u32 base;        /* destination's write_seq where this ledger's stream starts */
 	__u32 next_seq;    /* of the source: where its next skb must begin */
 	__u32 broken;      /* an skb was dropped: no later byte may cross, and no FIN */
