@@ -42,6 +42,14 @@ enum error_kind {
 	ERROR_KINDS,
 };
 
+/* Why a mirror was given up. */
+enum mirror_loss {
+	MIRROR_UNREACHABLE, /* no endpoint, or none that could be connected */
+	MIRROR_SLOW,        /* its buffer was full, or the flow is long gone */
+	MIRROR_RESET,
+	MIRROR_LOSSES,
+};
+
 typedef _Atomic uint64_t counter;
 
 struct stats {
@@ -51,6 +59,10 @@ struct stats {
 	counter relayed[2];   /* bytes, by direction */
 	counter lane_moves;
 	counter wakeups; /* times that a direction in the kernel lane woke proxyd */
+	counter mirrors_total;
+	counter mirrored;       /* bytes that mirrors took */
+	counter mirror_dropped; /* bytes that they did not get */
+	counter mirrors_lost[MIRROR_LOSSES];
 	counter fallbacks[FALLBACK_REASONS];
 	counter errors[ERROR_KINDS];
 };
