@@ -186,7 +186,7 @@ static void check_access(struct check *check, unsigned int index)
 			return;
 	}
 	check_say(check, REPORT_WARNING, check_path(path, "listeners[%u].deny", index),
-		  "it denies all that `allow` allows: nobody is let in");
+		  "it denies all that `allow` allows: nobody is let in; take some out");
 }
 
 static void check_limits(struct check *check, unsigned int index)
@@ -241,10 +241,12 @@ static void check_upstream(struct check *check, unsigned int index)
 	}
 	check_path(path, "upstreams[%u].endpoints", index);
 	if (all_idle)
-		check_say(check, REPORT_WARNING, path, "every weight is 0: no flow is taken");
+		check_say(check, REPORT_WARNING, path,
+			  "every weight is 0: no flow is taken; give one of them more");
 	else if (all_backup)
 		check_say(check, REPORT_WARNING, path,
-			  "every endpoint is a backup, which is as if none was");
+			  "every endpoint is a backup, which is as if none was; leave `backup` out "
+			  "of one");
 	if (upstream->ejection.time > upstream->ejection.time_max)
 		check_say(check, REPORT_ERROR,
 			  check_path(path, "upstreams[%u].ejection.time", index),

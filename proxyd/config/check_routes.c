@@ -117,7 +117,7 @@ static void check_mirror(struct check *check, unsigned int index)
 			  "the route rejects: there is nothing to copy; leave it out");
 	else if (route->mirror == route->upstream)
 		check_say(check, REPORT_WARNING, path,
-			  "it is the upstream itself, which gets everything twice");
+			  "it is the upstream itself, which gets everything twice; name another");
 }
 
 /* Whether routes, between them, take what a match takes; one of them must do it alone. */
@@ -157,7 +157,7 @@ static void check_taken(struct check *check)
 
 		if (!has_route(config, listener)) {
 			check_say(check, REPORT_WARNING, check_path(path, "listeners[%u]", i),
-				  "no route is for it: every connection is rejected");
+				  "no route is for it: every connection is rejected; add one");
 		} else if (!is_taken(config, &match)) {
 			if (!partly++)
 				first = i;
@@ -183,7 +183,7 @@ static void check_used(struct check *check)
 			       config->routes[j].mirror == (int)i;
 		if (!used)
 			check_say(check, REPORT_WARNING, check_path(path, "upstreams[%u]", i),
-				  "no route leads to it");
+				  "no route leads to it; add one, or leave it out");
 	}
 }
 

@@ -28,8 +28,12 @@ static const struct {
 	 "a text that starts with '*' or '&' stands in quotes"},
 	{"found unknown escape character", "write \\\\ for a backslash, or use single quotes"},
 	{"found undefined alias", "an anchor (&NAME) must come before its alias (*NAME)"},
-	{"found duplicate anchor", "give each anchor a name of its own"},
 };
+
+static bool starts(const char *text, const char *with)
+{
+	return text && !strncmp(text, with, strlen(with));
+}
 
 static const char *remedy_of(const yaml_parser_t *parser, const char *text, size_t size)
 {
@@ -40,7 +44,7 @@ static const char *remedy_of(const yaml_parser_t *parser, const char *text, size
 		return at == '\t' ? "indent with spaces, not with tabs"
 				  : "put a text that starts with this character in quotes";
 	for (size_t i = 0; i < sizeof(remedies) / sizeof(remedies[0]); i++)
-		if (!strncmp(parser->problem, remedies[i].problem, strlen(remedies[i].problem)))
+		if (starts(parser->problem, remedies[i].problem))
 			return remedies[i].remedy;
 	return "see the YAML around it";
 }
@@ -48,12 +52,20 @@ static const char *remedy_of(const yaml_parser_t *parser, const char *text, size
 static int syntax_error(const yaml_parser_t *parser, const char *text, size_t size,
 			struct config_report *report)
 {
-	const yaml_mark_t *mark = &parser->problem_mark;
 	const yaml_mark_t *context = &parser->context_mark;
+	const yaml_mark_t *mark = starts(parser->problem, "found unexpected end of stream")
+					  ? context /* where it began */
+					  : &parser->problem_mark;
 	char where[96] = "";
 
 	if (parser->error == YAML_MEMORY_ERROR || !parser->problem)
 		return -ENOMEM;
+	if (!strcmp(parser->problem, "second occurrence"))
+		return source_fail(report, (unsigned int)mark->line + 1,
+				   (unsigned int)mark->column + 1,
+				   "the anchor is there twice, first at %zu:%zu; give each a name "
+				   "of its own",
+				   context->line + 1, context->column + 1);
 	if (parser->context && context->line != mark->line)
 		snprintf(where, sizeof(where), ", %s that begins at %zu:%zu", parser->context,
 			 context->line + 1, context->column + 1);
@@ -132,6 +144,11 @@ static bool start_parser(yaml_parser_t *parser, const char *text, size_t size)
 	return true;
 }
 
+static int is_empty(struct config_report *report)
+{
+	return source_fail(report, 1, 1, "it is empty; it needs listeners and routes");
+}
+
 /* Of events alone: what is out of bounds is never built, and nothing is done that is quadratic. */
 static int survey(const char *text, size_t size, struct config_report *report)
 {
@@ -154,9 +171,7 @@ static int survey(const char *text, size_t size, struct config_report *report)
 		yaml_event_delete(&event);
 	}
 	yaml_parser_delete(&parser);
-	if (!err && !survey.nodes)
-		err = source_fail(report, 1, 1, "it is empty; it needs listeners and routes");
-	return err;
+	return !err && !survey.nodes ? is_empty(report) : err;
 }
 
 /* ---- The tree ----------------------------------------------------------------------------- */
@@ -172,12 +187,16 @@ int document_parse(const char *text, size_t size, struct config_report *report,
 		return err;
 	if (!start_parser(&parser, text, size))
 		return -ENOMEM;
-	if (yaml_parser_load(&parser, &out->yaml))
-		out->root = yaml_document_get_root_node(&out->yaml);
-	else
+	if (!yaml_parser_load(&parser, &out->yaml))
 		err = syntax_error(&parser, text, size, report);
 	yaml_parser_delete(&parser);
-	return err;
+	if (err)
+		return err;
+	out->root = yaml_document_get_root_node(&out->yaml);
+	if (!node_is_null(out->root))
+		return 0;
+	document_free(out);
+	return is_empty(report);
 }
 
 void document_free(struct document *document)

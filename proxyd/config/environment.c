@@ -88,7 +88,8 @@ static int append_variable(struct expansion *expansion, const char *inside, size
 			"the environment variable %s is not set; set it, or write ${%s:-default}",
 			name, name);
 	if (!is_text(value))
-		return fail(expansion, "the environment variable %s is not UTF-8", name);
+		return fail(expansion, "the environment variable %s is not UTF-8; set it again",
+			    name);
 	return append(expansion, value, strlen(value));
 }
 

@@ -37,7 +37,7 @@ int hostname_check(const char *text, const char **why)
 		size_t length = strcspn(label, ".");
 
 		if (!is_label(label, length))
-			return fail(why, "it is no host name");
+			return fail(why, "it is no host name, as in backend.example.org");
 		if (!label[length] || !label[length + 1]) {
 			if (strspn(label, DIGITS) >= length)
 				return fail(why, "it is neither an IP address nor a host name");

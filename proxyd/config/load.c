@@ -219,6 +219,15 @@ static void load_shorthand(struct loader *loader, const struct schema_object *ob
 	}
 }
 
+/* One that it must have, or else its first. */
+static const char *typical_key(const struct schema_object *object)
+{
+	for (size_t i = 0; i < object->key_count; i++)
+		if (object->keys[i].required)
+			return object->keys[i].name;
+	return object->keys[0].name;
+}
+
 static void load_object(struct loader *loader, const struct schema_object *object,
 			const yaml_node_t *node, void *fields)
 {
@@ -229,7 +238,7 @@ static void load_object(struct loader *loader, const struct schema_object *objec
 	else if (node->type == YAML_SEQUENCE_NODE)
 		loader_complain(loader, node,
 				"a list stands here; a mapping is wanted, as in %s: ...",
-				object->keys[0].name);
+				typical_key(object));
 	else if (node_is_null(node))
 		loader_complain(loader, node, "it has no value; give it one, or leave the key out");
 	else if (object->shorthand)
@@ -238,7 +247,7 @@ static void load_object(struct loader *loader, const struct schema_object *objec
 		loader_complain(loader, node,
 				"a single value stands here; a mapping is wanted, as in "
 				"%s: ...",
-				object->keys[0].name);
+				typical_key(object));
 }
 
 /* ---- The whole ---------------------------------------------------------------------------- */

@@ -120,7 +120,7 @@ static uint32_t unknown_key(struct loader *loader, const struct schema_object *o
 			snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s",
 				 i ? ", " : "", names.items[i]);
 		loader_complain(loader, node, "there is no such key; the keys of %s are %s",
-				loader->path[0] ? object->name : "the file", list);
+				object == &schema_config ? "the file" : object->name, list);
 	}
 	loader_leave(loader, path);
 	return meant && !strchr(meant, '.') ? 1U << (schema_find(object, meant) - object->keys) : 0;

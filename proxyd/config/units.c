@@ -117,7 +117,7 @@ int units_parse_bandwidth(const char *text, uint64_t *bytes_per_second, const ch
 
 int units_parse_count(const char *text, uint64_t *count, const char **why)
 {
-	return parse(text, none, count, why, "it is no number");
+	return parse(text, none, count, why, "it is no number, as in 128");
 }
 
 int units_parse_mark(const char *text, uint64_t *mark, const char **why)

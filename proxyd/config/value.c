@@ -33,6 +33,9 @@ int value_unknown(const struct value_scope *scope, const char *text, const char 
 		return value_fail(scope, "%s '%s'; did you mean '%s'?", what, excerpt(text, given),
 				  excerpt(meant, known));
 	value_fail(scope, "%s '%s'%s", what, excerpt(text, given), count == 0 ? "" : "; there is ");
+	if (count == 1)
+		return value_fail(scope, "%s '%s'; there is only '%s'", what, given,
+				  excerpt(names[0], known));
 	if (count > LISTED_MAX)
 		return value_fail(scope, "%s '%s'", what, given);
 	for (size_t i = 0; i < count; i++) {
@@ -179,7 +182,7 @@ const struct value_type value_bandwidth = {
 static int read_bool(const struct value_scope *scope, const char *text, void *field)
 {
 	if (strcmp(text, "true") && strcmp(text, "false"))
-		return value_fail(scope, "it is neither true nor false");
+		return value_fail(scope, "it is neither true nor false; write one of them");
 	*(bool *)field = *text == 't';
 	return 0;
 }
