@@ -29,17 +29,26 @@ static json_t *many_to_json(const struct schema_key *key, const void *fields,
 	return list;
 }
 
-/* What stands in quotes may hold "${", which the loader would take for a variable. */
-static json_t *escaped(json_t *value)
+/* The loader would take "${" for a variable. */
+static json_t *escape_text(json_t *value)
 {
-	char *text;
+	char *text = environment_escape(json_string_value(value));
 
-	if (!json_is_string(value) || !strstr(json_string_value(value), "${"))
-		return value;
-	text = environment_escape(json_string_value(value));
 	json_decref(value);
 	value = text ? json_string(text) : NULL;
 	free(text);
+	return value;
+}
+
+static json_t *escaped(json_t *value)
+{
+	json_t *item;
+	size_t index;
+
+	if (json_is_string(value))
+		return escape_text(value);
+	json_array_foreach(value, index, item) if (json_is_string(item))
+		json_array_set_new(value, index, escape_text(json_incref(item)));
 	return value;
 }
 
@@ -145,8 +154,8 @@ static bool emit_scalar(yaml_emitter_t *emitter, const char *text, bool plain)
 	yaml_event_t event;
 
 	return yaml_scalar_event_initialize(
-		       &event, NULL, NULL, (const yaml_char_t *)text, (int)strlen(text), plain,
-		       !plain, plain ? YAML_PLAIN_SCALAR_STYLE : YAML_DOUBLE_QUOTED_SCALAR_STYLE) &&
+		       &event, NULL, NULL, (const yaml_char_t *)text, (int)strlen(text), 1, 1,
+		       plain ? YAML_PLAIN_SCALAR_STYLE : YAML_DOUBLE_QUOTED_SCALAR_STYLE) &&
 	       emit(emitter, &event);
 }
 
