@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* The proxy's listeners, at the start and when another config takes over. */
 #include <errno.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "intake/listener.h"
 #include "log.h"
 #include "proxy.h"
+
+#define OBEY_S 5
 
 static void report_listen(const struct address *address, int err)
 {
@@ -188,10 +192,31 @@ static void mention_fixed(const struct config *now, const struct config *next)
 		log_warning(format, "cgroup");
 }
 
+/*
+ * A socket that a worker has still to close would be in the way of the next reload. Workers never
+ * block, so this is a matter of milliseconds; one that ends meanwhile answers no more.
+ */
+static void await_workers(struct proxy *proxy, unsigned int mails)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += OBEY_S;
+	while (mails) {
+		if (!sem_timedwait(&proxy->obeyed, &end))
+			mails--;
+		else if (errno != EINTR)
+			break;
+	}
+	if (mails)
+		log_warning("%u workers have not answered within %d s", mails, OBEY_S);
+}
+
 static int switch_plan(struct proxy *proxy, struct plan *plan, bool *listening,
 		       struct sockets *sockets)
 {
 	struct plan *before = proxy->plan;
+	unsigned int mails = 0;
 	int err = 0;
 
 	mention_fixed(before->config, plan->config);
@@ -201,9 +226,12 @@ static int switch_plan(struct proxy *proxy, struct plan *plan, bool *listening,
 		int failed = worker_follow(proxy->shared.workers[i], plan, items);
 
 		err = failed ? failed : err;
-		if (!failed)
-			memset(items, -1, sockets->listeners * sizeof(*items));
+		if (failed)
+			continue;
+		memset(items, -1, sockets->listeners * sizeof(*items));
+		mails++;
 	}
+	await_workers(proxy, mails);
 	for (unsigned int i = 0; i < plan->config->listener_count; i++)
 		listening[i] = true;
 	free(proxy->listening);
@@ -250,8 +278,10 @@ int proxy_drain_listener(struct proxy *proxy, const char *name)
 
 		if (strcmp(config->listeners[i].name, name))
 			continue;
-		for (unsigned int w = 0; !err && w < proxy->shared.worker_count; w++)
+		for (unsigned int w = 0; !err && w < proxy->shared.worker_count; w++) {
 			err = worker_drain_listener(proxy->shared.workers[w], i);
+			await_workers(proxy, !err);
+		}
 		proxy->listening[i] = false;
 		return err;
 	}

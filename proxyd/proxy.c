@@ -92,6 +92,8 @@ int proxy_new(const struct settings *settings, struct proxy **out)
 	proxy->cgroup = -1;
 	proxy->shared.settings = &proxy->settings;
 	proxy->shared.room = &proxy->room;
+	proxy->shared.obeyed = &proxy->obeyed;
+	sem_init(&proxy->obeyed, 0, 0);
 	proxy->started_ms = worker_now_ms();
 	err = make_plan(proxy);
 	if (err) {
@@ -247,6 +249,7 @@ void proxy_free(struct proxy *proxy)
 	for (unsigned int i = 0; i < proxy->shared.worker_count; i++)
 		worker_free(proxy->shared.workers[i]);
 	kernel_lane_free(proxy->shared.kernel_lane);
+	sem_destroy(&proxy->obeyed);
 	plan_unref(proxy->plan);
 	free(proxy->listening);
 	if (proxy->cgroup >= 0)

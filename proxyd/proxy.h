@@ -25,6 +25,7 @@ struct proxy {
 	struct plan *plan; /* what new flows go by */
 	bool *listening;   /* by index of the plan's listener: not drained */
 	struct proxy_shared shared;
+	sem_t obeyed; /* see struct proxy_shared */
 	struct room room;
 	int cgroup; /* its directory, where sock_ops is attached; -1: none */
 	uint64_t started_ms;

@@ -211,6 +211,7 @@ static void read_mail(struct worker *worker, struct mail *mail)
 	} else {
 		follow(worker, mail->plan, mail->listening);
 	}
+	sem_post(worker->proxy->obeyed);
 	free(mail);
 }
 

@@ -13,6 +13,7 @@
 
 #include <event2/event.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "config/settings.h"
@@ -29,7 +30,7 @@
 struct mail;
 STAILQ_HEAD(mail_list, mail);
 
-/* What all workers share; read-only once they run. */
+/* What all workers share; read-only once they run, but for the semaphore. */
 struct proxy_shared {
 	const struct settings *settings;
 	struct room *room;
@@ -37,6 +38,7 @@ struct proxy_shared {
 	bool sock_ops;                   /* sockets are enrolled at ESTABLISHED */
 	struct worker *workers[SL_WORKERS_MAX];
 	unsigned int worker_count;
+	sem_t *obeyed;             /* posted for each mail that was read */
 	void (*ended)(void *user); /* a worker's thread returns; may be NULL */
 	void *ended_user;
 };
