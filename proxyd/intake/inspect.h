@@ -20,7 +20,7 @@
 struct inspected {
 	enum protocol protocol;
 	char sni[INSPECT_NAME_MAX + 1];  /* lower case; "" none */
-	char host[INSPECT_NAME_MAX + 1]; /* lower case, without port; "" none */
+	char host[INSPECT_NAME_MAX + 1]; /* lower case, without port; "" none; or "[IPv6]" */
 	/* As in the extension: each name behind its length. */
 	uint8_t alpn[INSPECT_ALPN_MAX];
 	uint16_t alpn_size;
