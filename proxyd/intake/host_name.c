@@ -9,9 +9,11 @@
 
 static void lower(const uint8_t *bytes, size_t size, char *out)
 {
-	for (size_t i = 0; i < size; i++)
-		out[i] = bytes[i] >= 'A' && bytes[i] <= 'Z' ? (char)(bytes[i] | 0x20)
-							    : (char)bytes[i];
+	for (size_t i = 0; i < size; i++) {
+		bool upper = bytes[i] >= 'A' && bytes[i] <= 'Z';
+
+		out[i] = (char)(upper ? bytes[i] | 0x20 : bytes[i]);
+	}
 	out[size] = '\0';
 }
 

@@ -110,7 +110,7 @@ static void expect(struct head *head, const char *text)
 	advance(&head->rest, common);
 }
 
-static bool next_is(const struct head *head, char byte)
+static bool next_is(const struct head *head, uint8_t byte)
 {
 	return going_on(head) && head->rest.size && *head->rest.bytes == byte;
 }
