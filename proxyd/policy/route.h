@@ -9,7 +9,7 @@
 struct route_facts {
 	const char *listener;
 	const struct address *source;
-	const struct address *destination; /* original destination */
+	const struct address *destination; /* original destination; NULL or length 0: unknown */
 	const struct inspected *inspected; /* NULL: not yet looked at */
 };
 
@@ -27,7 +27,10 @@ enum route_result {
 enum route_result route_find(const struct config *config, const struct route_facts *facts,
 			     const struct config_route **out);
 
-/* Whether `name` fits `pattern`: the same, or one more label under "*.rest". Both lower case. */
+/*
+ * Whether `name` fits `pattern`: the same, or one more label (not more, not less) under "*.rest";
+ * "*" alone is any name. No name, "", fits nothing. Both lower case.
+ */
 bool route_name_fits(const char *pattern, const char *name);
 
 #endif
