@@ -37,6 +37,9 @@ bool ejection_saw(struct ejection *ejection, const struct config_ejection *confi
 	/* Flows from before the ejection, and those of a panic, add nothing to it. */
 	if (ejection->until_ms)
 		return false;
+	/* Long flows are served without a word: resets that are far apart are no row. */
+	if (event == ENDPOINT_RESET_EARLY && now_ms > ejection->quiet_since + config->time)
+		*row = 0;
 	decay(ejection, config, now_ms);
 	ejection->quiet_since = now_ms;
 	if (*row < UINT32_MAX)

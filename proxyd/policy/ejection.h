@@ -16,7 +16,8 @@ struct ejection {
 	/*
 	 * In a row. Two counters, because a connect that succeeds says nothing about resets: these
 	 * come after a success. An ejection leaves them as they are, so that the first failure
-	 * after it ejects again and a success clears them.
+	 * after it ejects again and a success clears them. Resets further apart than `time` are no
+	 * row: to eject for that long would not spare one.
 	 */
 	uint32_t connect_failures;
 	uint32_t resets;

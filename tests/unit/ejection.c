@@ -42,6 +42,18 @@ Test(ejection, a_connect_does_not_excuse_resets)
 	cr_assert(saw(&ejection, ENDPOINT_RESET_EARLY, 1));
 }
 
+Test(ejection, resets_far_apart_are_no_row)
+{
+	struct ejection ejection = {0};
+
+	for (uint64_t i = 1; i < 100; i++)
+		cr_assert_not(saw(&ejection, ENDPOINT_RESET_EARLY, i * 10001));
+	/* Connects are: to try a dead endpoint now and then keeps a client waiting each time. */
+	cr_assert_not(saw(&ejection, ENDPOINT_CONNECT_FAILED, 10000000));
+	cr_assert_not(saw(&ejection, ENDPOINT_CONNECT_FAILED, 20000000));
+	cr_assert(saw(&ejection, ENDPOINT_CONNECT_FAILED, 30000000));
+}
+
 Test(ejection, no_number_of_failures_never_ejects)
 {
 	const struct config_ejection never = {.time = 10000, .time_max = 10000};
