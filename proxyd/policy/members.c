@@ -5,27 +5,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policy/cidr.h"
+
 static int compare_numbers(uint64_t a, uint64_t b)
 {
 	return a < b ? -1 : a > b;
 }
 
+static uint32_t zone_of(const struct address *address)
+{
+	return address->any.sa_family == AF_INET6 ? address->ipv6.sin6_scope_id : 0;
+}
+
+/* 0 for the same server, be it that one is the other mapped into IPv6, as address_equal() has it.
+ */
 static int compare_addresses(const struct address *a, const struct address *b)
 {
-	const struct sockaddr_in6 *a6 = &a->ipv6, *b6 = &b->ipv6;
-	int order = compare_numbers(a->any.sa_family, b->any.sa_family);
+	uint8_t bytes[2][16];
+	int order;
 
-	if (!order && a->any.sa_family == AF_INET) {
-		order = compare_numbers(ntohl(a->ipv4.sin_addr.s_addr),
-					ntohl(b->ipv4.sin_addr.s_addr));
-		return order ? order
-			     : compare_numbers(ntohs(a->ipv4.sin_port), ntohs(b->ipv4.sin_port));
-	}
+	cidr_address_bytes(a, bytes[0]);
+	cidr_address_bytes(b, bytes[1]);
+	order = memcmp(bytes[0], bytes[1], sizeof(bytes[0]));
 	if (!order)
-		order = memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr));
-	if (!order)
-		order = compare_numbers(a6->sin6_scope_id, b6->sin6_scope_id);
-	return order ? order : compare_numbers(ntohs(a6->sin6_port), ntohs(b6->sin6_port));
+		order = compare_numbers(zone_of(a), zone_of(b));
+	/* The port has the same place in both kinds. */
+	return order ? order : compare_numbers(a->ipv4.sin_port, b->ipv4.sin_port);
 }
 
 static uint32_t weight_of(const struct wish *wish)

@@ -199,7 +199,8 @@ Test(members, an_address_named_twice_is_one_endpoint)
 Test(members, a_name_stands_for_all_its_addresses)
 {
 	const struct resolved answer[] = {address("10.0.0.8:80"), address("[fe80::1]:80"),
-					  address("10.0.0.8:80"), address("10.0.0.7:80")};
+					  address("10.0.0.8:80"), address("10.0.0.7:80"),
+					  address("[::ffff:10.0.0.8]:80")};
 	struct endpoint *held;
 
 	pool_init(&pool, BALANCE_ROUND_ROBIN, 0);
@@ -207,7 +208,7 @@ Test(members, a_name_stands_for_all_its_addresses)
 	pool_open(&pool);
 	cr_expect_eq(pool_visit(&pool, NULL), -EAGAIN);
 	cr_expect_str_eq(members(), "");
-	resolve(0, answer, 4);
+	resolve(0, answer, 5);
 	cr_expect_str_eq(members(), "10.0.0.8:80*4, [fe80::1]:80*4, 10.0.0.7:80*4");
 
 	/* A flow is with the first; the last one is in the next answer. */
@@ -226,6 +227,20 @@ Test(members, a_name_stands_for_all_its_addresses)
 	resolve(0, NULL, 0);
 	cr_expect_str_eq(members(), "");
 	cr_expect_eq(pool_visit(&pool, NULL), -EHOSTUNREACH);
+}
+
+Test(members, addresses_differ_by_port_and_zone)
+{
+	struct resolved answer[] = {address("10.0.0.8:80"), address("10.0.0.8:81"),
+				    address("[fe80::1]:80"), address("[fe80::1]:80")};
+
+	answer[3].address.ipv6.sin6_scope_id = 1;
+	pool_init(&pool, BALANCE_ROUND_ROBIN, 0);
+	add_name("backend.example.org:80", ENDPOINT_NAME);
+	pool_open(&pool);
+	resolve(0, answer, 4);
+	cr_expect_str_eq(members(), "10.0.0.8:80*1, 10.0.0.8:81*1, [fe80::1]:80*1, "
+				    "[fe80::1%lo]:80*1");
 }
 
 Test(members, a_reload_finds_names_by_their_text)

@@ -12,7 +12,7 @@
  */
 
 #define THREADS 4
-#define CHANGES 2000
+#define CHANGES 1000
 #define HELD    16
 
 static struct pool pool;
