@@ -31,6 +31,7 @@ enum fault {
 	EARLY_FIN,
 	FIN_AS_RESET,
 	LOSE_TAIL,
+	LOSE_URGENT,
 	NO_HALF_CLOSE,
 	NONE,
 	RESET_AS_FIN,
@@ -47,6 +48,7 @@ static const char *const fault_names[] = {
 	[EARLY_FIN] = "early-fin",         /* end a stream in its middle */
 	[FIN_AS_RESET] = "fin-as-reset",   /* abort where a stream ended */
 	[LOSE_TAIL] = "lose-tail",         /* lose what came together with the end of stream */
+	[LOSE_URGENT] = "lose-urgent",     /* leave urgent bytes out */
 	[NO_HALF_CLOSE] = "no-half-close", /* close both ways when one has ended */
 	[NONE] = "none",                   /* make no mistake */
 	[RESET_AS_FIN] = "reset-as-fin",   /* end the stream where it was aborted */
@@ -259,7 +261,7 @@ static void start_link(int client, enum fault fault)
 	struct link *l = calloc(1, sizeof(*l));
 	pthread_attr_t attr;
 	pthread_t thread;
-	int server = connect_upstream(), one = 1;
+	int server = connect_upstream(), one = 1, in_line = fault != LOSE_URGENT;
 
 	if (!l || server < 0)
 		err(EXIT_FAILURE, "upstream");
@@ -270,6 +272,7 @@ static void start_link(int client, enum fault fault)
 		l->ways[i].from = l->fd[i];
 		l->ways[i].to = l->fd[!i];
 		setsockopt(l->fd[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		setsockopt(l->fd[i], SOL_SOCKET, SO_OOBINLINE, &in_line, sizeof(in_line));
 	}
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
@@ -284,6 +287,7 @@ static int listen_on(const struct address *a)
 	int fd = socket(a->sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one)); /* before the first byte */
 	if (bind(fd, (const struct sockaddr *)&a->sa, a->len) || listen(fd, 4096))
 		err(EXIT_FAILURE, "listen");
 	return fd;

@@ -398,6 +398,28 @@ static void switching(struct builder *b)
 	part(b, either(b));
 }
 
+/*
+ * Urgent bytes stay where they stand in the stream: both ends have SO_OOBINLINE. Whoever reads
+ * meets a mark there at which recv() stops, and splice(2) does not get past it.
+ */
+static void urgent(struct builder *b)
+{
+	enum side who = either(b);
+
+	for (enum side side = CLIENT; side <= SERVER; side++)
+		b->plan->script[side].urgent = rng_range(&b->rng, 1, 60);
+	if (rng_percent(&b->rng, 50))
+		volley(b, CLIENT, 20);
+	knock(b);
+	say(b, who, size(b, 1, 512 * KIB), any_chunks(b));
+	if (rng_percent(&b->rng, 40))
+		say(b, other(who), size(b, 1, 512 * KIB), any_chunks(b));
+	if (rng_percent(&b->rng, 30))
+		rest(b, who, 1, 50);
+	shut(b, CLIENT);
+	shut(b, SERVER);
+}
+
 static void long_idle(struct builder *b)
 {
 	enum side who = either(b);
@@ -435,6 +457,7 @@ const struct kind kinds[] = {
 	{ "switching",		10,	OPENS_CLIENT,	false,	switching },
 	{ "tiny-writes",	12,	OPENS_CLIENT,	false,	tiny_writes },
 	{ "upload-first",	6,	OPENS_CLIENT,	false,	upload_first },
+	{ "urgent",		8,	OPENS_CLIENT,	false,	urgent },
 	/* clang-format on */
 };
 

@@ -76,7 +76,7 @@ static void reading_habits(struct builder *b, struct script *s, uint64_t incomin
 
 	if (incoming > 128 * 1024 && pick == 3)
 		pick = 0; /* a million system calls find nothing more */
-	s->pieces = rng_percent(&b->rng, 25);
+	s->pieces = rng_percent(&b->rng, 25) && !s->urgent;
 	s->nodelay |= rng_percent(&b->rng, 50);
 	if (s->recv_hi)
 		return;
@@ -140,6 +140,8 @@ void plan_print(const struct plan *p)
 			printf(", up to %" PRIu32 " ms apart", s->recv_pause);
 		if (s->rcvbuf)
 			printf(", SO_RCVBUF %d", s->rcvbuf);
+		if (s->urgent)
+			printf(", %u%% of the writes urgent", s->urgent);
 		printf("%s%s\n", s->nodelay ? ", TCP_NODELAY" : "", s->pieces ? ", writev" : "");
 		for (unsigned int i = 0; i < s->count; i++)
 			print_step(&s->steps[i]);

@@ -45,6 +45,8 @@ struct script {
 	int rcvbuf;                /* SO_RCVBUF, or 0 */
 	bool nodelay;
 	bool pieces; /* writev of odd pieces instead of send */
+	unsigned int
+		urgent; /* percent of the writes whose last byte is urgent (send(2), MSG_OOB) */
 };
 
 struct plan {

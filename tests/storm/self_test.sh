@@ -95,6 +95,7 @@ finds drop 'wrong byte at .*: 1 bytes were lost or overtaken'
 finds early-fin 'end of stream at .* of .*, but the (client|server) has not half-closed'
 finds fin-as-reset 'recv: Connection reset by peer'
 finds lose-tail 'end of stream at .*: the last [0-9]+ are lost'
+finds lose-urgent 'wrong byte at .*: 1 bytes were lost' --only urgent
 finds no-half-close 'end of stream at .* but the (client|server) has not half-closed'
 for kind in client-reset server-reset; do
 	finds reset-as-fin 'clean end of stream at .* has reset the connection' --only "$kind"

@@ -56,6 +56,11 @@ static void sent_some(struct endpoint *e, size_t n)
 	flow_progress(e->flow, e->loop->now_ms);
 }
 
+static int flags(struct endpoint *e)
+{
+	return MSG_NOSIGNAL | (rng_percent(&e->rng, endpoint_script(e)->urgent) ? MSG_OOB : 0);
+}
+
 /* One write. */
 static void send_chunk(struct endpoint *e, const struct step *step)
 {
@@ -73,7 +78,7 @@ static void send_chunk(struct endpoint *e, const struct step *step)
 	else
 		stream_fill(&e->out, e->sent, buf, e->chunk_left);
 	n = endpoint_script(e)->pieces ? send_pieces(e, buf, e->chunk_left)
-				       : send(e->fd, buf, e->chunk_left, MSG_NOSIGNAL);
+				       : send(e->fd, buf, e->chunk_left, flags(e));
 	if (n >= 0)
 		sent_some(e, (size_t)n);
 	else if (errno == EAGAIN)
