@@ -2,18 +2,20 @@
 /*
  * Both ends of flows whose reader does not read.
  *
- *   stall --front ADDR:PORT --back PORT [--flows N] [--write BYTES] [--buffers BYTES] [--down]
+ *   stall --front ADDR:PORT --back PORT [--flows N] [--write BYTES]
+ *         [--buffers BYTES] [--receive-buffer BYTES] [--down | --both]
  *
  * Listens on --back (127.0.0.1), opens the flows through the proxy at --front, then acts on a line
  * on standard input each time it has said on standard output where it is:
  *
  *   connected              -> senders send until none of them could for two seconds
- *   blocked BYTES MOST     -> in all, on one flow; now senders send a little more and shut down,
+ *   blocked BYTES MOST     -> in all, of one stream; now senders send a little more and shut down,
  *                             readers read to the end
  *   verified BYTES         every byte arrived, in order, and then the end of the stream
  *
- * Byte n of flow f is a function of f and n; the first eight are f itself, as the reader's end of
- * a flow cannot know by its socket which sender's it is.
+ * A flow has one stream, or two with --both: then each end sends, and reads no earlier than the
+ * other. Byte n of stream s is a function of s and n; the first eight are s itself, as the reader's
+ * end of a flow cannot know by its socket which sender's it is.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -36,11 +38,12 @@
 #define CHUNK_MAX      (256U << 10)
 #define EVENTS_AT_ONCE 64
 
+/* Of a stream. */
 struct end {
 	int fd;
 	bool sends;
 	bool over;
-	uint64_t flow; /* a reader's is known when its first bytes have come */
+	uint64_t stream; /* a reader's is known when its first bytes have come */
 	uint64_t bytes;
 	uint64_t stop_at; /* sender: shut down here */
 };
@@ -50,13 +53,15 @@ struct options {
 	struct sockaddr_in back;
 	unsigned int flows;
 	size_t write;
-	int buffers;
+	int send_buffer, receive_buffer; /* 0: the system's default */
 	bool down;
+	bool both;
 };
 
 struct stall {
 	struct options options;
-	struct end *ends; /* 2 * flows: the clients' first */
+	unsigned int streams;
+	struct end *senders, *readers; /* as many */
 	int epoll;
 	uint64_t sent, received;
 	unsigned int over; /* ends that are done */
@@ -69,29 +74,29 @@ static void die(const char *what)
 	exit(1);
 }
 
-static void fail(const char *what, uint64_t flow, uint64_t at)
+static void fail(const char *what, uint64_t stream, uint64_t at)
 {
-	fprintf(stderr, "stall: flow %llu, byte %llu: %s\n", (unsigned long long)flow,
+	fprintf(stderr, "stall: stream %llu, byte %llu: %s\n", (unsigned long long)stream,
 		(unsigned long long)at, what);
 	exit(1);
 }
 
-/* The eight bytes of `flow` from 8 * `index` on (splitmix64's finalizer). */
-static uint64_t word(uint64_t flow, uint64_t index)
+/* The eight bytes of `stream` from 8 * `index` on (splitmix64's finalizer). */
+static uint64_t word(uint64_t stream, uint64_t index)
 {
-	uint64_t z = flow * 0x9e3779b97f4a7c15ULL + index * 0xd1342543de82ef95ULL;
+	uint64_t z = stream * 0x9e3779b97f4a7c15ULL + index * 0xd1342543de82ef95ULL;
 
 	if (!index)
-		return flow;
+		return stream;
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
 	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
 	return z ^ (z >> 31);
 }
 
-static void content(unsigned char *to, uint64_t flow, uint64_t offset, size_t len)
+static void content(unsigned char *to, uint64_t stream, uint64_t offset, size_t len)
 {
 	while (len) {
-		uint64_t eight = word(flow, offset / 8);
+		uint64_t eight = word(stream, offset / 8);
 		size_t skip = offset % 8;
 		size_t n = 8 - skip < len ? 8 - skip : len;
 
@@ -102,12 +107,9 @@ static void content(unsigned char *to, uint64_t flow, uint64_t offset, size_t le
 	}
 }
 
-static void size_buffers(int fd, int buffers)
+static void size_buffer(int fd, int option, int size)
 {
-	if (!buffers)
-		return;
-	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffers, sizeof(buffers)) ||
-	    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffers, sizeof(buffers)))
+	if (size && setsockopt(fd, SOL_SOCKET, option, &size, sizeof(size)))
 		die("socket buffers");
 }
 
@@ -117,7 +119,8 @@ static int new_socket(const struct options *options)
 
 	if (fd < 0)
 		die("socket");
-	size_buffers(fd, options->buffers);
+	size_buffer(fd, SO_SNDBUF, options->send_buffer);
+	size_buffer(fd, SO_RCVBUF, options->receive_buffer);
 	return fd;
 }
 
@@ -135,6 +138,13 @@ static void watch(struct stall *stall, struct end *end, int fd, bool sends)
 		die("epoll_ctl");
 }
 
+static void add_stream(struct stall *stall, unsigned int index, int from, int to)
+{
+	stall->senders[index].stream = index + 1;
+	watch(stall, &stall->senders[index], from, true);
+	watch(stall, &stall->readers[index], to, false);
+}
+
 /* One after another: a listener's queue never holds more than one. */
 static void connect_flows(struct stall *stall)
 {
@@ -146,17 +156,19 @@ static void connect_flows(struct stall *stall)
 	    listen(listener, 16))
 		die("listen");
 	for (unsigned int i = 0; i < options->flows; i++) {
-		struct end *client = &stall->ends[i], *server = client + options->flows;
-		int fd = new_socket(options);
+		int client = new_socket(options), server;
 
-		client->flow = server->flow = i + 1;
-		if (connect(fd, (const struct sockaddr *)&options->front, sizeof(options->front)))
+		if (connect(client, (const struct sockaddr *)&options->front,
+			    sizeof(options->front)))
 			die("connect");
-		watch(stall, client, fd, !options->down);
-		fd = accept(listener, NULL, NULL);
-		if (fd < 0)
+		server = accept(listener, NULL, NULL);
+		if (server < 0)
 			die("accept");
-		watch(stall, server, fd, options->down);
+		add_stream(stall, i, options->down ? server : client,
+			   options->down ? client : server);
+		/* Each descriptor is watched for one thing. */
+		if (options->both)
+			add_stream(stall, options->flows + i, dup(server), dup(client));
 	}
 	close(listener);
 }
@@ -171,7 +183,7 @@ static bool send_some(struct stall *stall, struct end *end, size_t at_most)
 		len = end->stop_at - end->bytes;
 	if (len > at_most)
 		len = at_most;
-	content(stall->chunk, end->flow, end->bytes, len);
+	content(stall->chunk, end->stream, end->bytes, len);
 	n = send(end->fd, stall->chunk, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0) {
 		if (errno != EAGAIN)
@@ -181,7 +193,7 @@ static bool send_some(struct stall *stall, struct end *end, size_t at_most)
 	end->bytes += (size_t)n;
 	stall->sent += (size_t)n;
 	if (end->bytes > ENOUGH)
-		fail("the sender is still not blocked", end->flow, end->bytes);
+		fail("the sender is still not blocked", end->stream, end->bytes);
 	return true;
 }
 
@@ -201,17 +213,17 @@ static void receive_some(struct stall *stall, struct end *end)
 		return;
 	}
 	if (!end->bytes) {
-		if ((size_t)n < sizeof(end->flow))
+		if ((size_t)n < sizeof(end->stream))
 			fail("less than eight bytes at first", 0, (uint64_t)n);
-		memcpy(&end->flow, stall->chunk, sizeof(end->flow));
+		memcpy(&end->stream, stall->chunk, sizeof(end->stream));
 	}
-	content(stall->expected, end->flow, end->bytes, (size_t)n);
+	content(stall->expected, end->stream, end->bytes, (size_t)n);
 	if (memcmp(stall->chunk, stall->expected, (size_t)n)) {
 		size_t i = 0;
 
 		while (stall->chunk[i] == stall->expected[i])
 			i++;
-		fail("not what was sent", end->flow, end->bytes + i);
+		fail("not what was sent", end->stream, end->bytes + i);
 	}
 	end->bytes += (size_t)n;
 	stall->received += (size_t)n;
@@ -244,7 +256,7 @@ static void run(struct stall *stall, int quiet_ms)
 {
 	struct epoll_event events[EVENTS_AT_ONCE];
 
-	while (stall->over < 2 * stall->options.flows) {
+	while (stall->over < 2 * stall->streams) {
 		int n = epoll_wait(stall->epoll, events, EVENTS_AT_ONCE, quiet_ms);
 
 		if (n < 0)
@@ -270,45 +282,42 @@ static void report_blocked(const struct stall *stall)
 {
 	uint64_t most = 0;
 
-	for (unsigned int i = 0; i < 2 * stall->options.flows; i++)
-		if (stall->ends[i].sends && stall->ends[i].bytes > most)
-			most = stall->ends[i].bytes;
+	for (unsigned int i = 0; i < stall->streams; i++)
+		if (stall->senders[i].bytes > most)
+			most = stall->senders[i].bytes;
 	printf("blocked %llu %llu\n", (unsigned long long)stall->sent, (unsigned long long)most);
 }
 
 static void wake_readers(struct stall *stall)
 {
-	for (unsigned int i = 0; i < 2 * stall->options.flows; i++) {
-		struct end *end = &stall->ends[i];
-		struct epoll_event event = {.events = EPOLLIN, .data.ptr = end};
+	for (unsigned int i = 0; i < stall->streams; i++) {
+		struct end *reader = &stall->readers[i];
+		struct epoll_event event = {.events = EPOLLIN, .data.ptr = reader};
 
-		if (end->sends)
-			end->stop_at = end->bytes + AFTER_STALL;
-		else if (epoll_ctl(stall->epoll, EPOLL_CTL_MOD, end->fd, &event))
+		stall->senders[i].stop_at = stall->senders[i].bytes + AFTER_STALL;
+		if (epoll_ctl(stall->epoll, EPOLL_CTL_MOD, reader->fd, &event))
 			die("epoll_ctl");
 	}
 }
 
-/* Each flow came to exactly one reader, whole. */
+/* Each stream came to exactly one reader, whole. */
 static void verify(const struct stall *stall)
 {
-	unsigned int flows = stall->options.flows;
-	const struct end *senders = stall->ends + (stall->options.down ? flows : 0);
-	const struct end *readers = stall->ends + (stall->options.down ? 0 : flows);
-	bool *seen = calloc(flows + 1, sizeof(*seen));
+	bool *seen = calloc(stall->streams + 1, sizeof(*seen));
 
 	if (!seen)
 		die("memory");
-	for (unsigned int i = 0; i < flows; i++) {
-		const struct end *reader = &readers[i];
+	for (unsigned int i = 0; i < stall->streams; i++) {
+		const struct end *reader = &stall->readers[i];
+		uint64_t stream = reader->stream;
 
 		if (!reader->over)
-			fail("no end of the stream", reader->flow, reader->bytes);
-		if (!reader->flow || reader->flow > flows || seen[reader->flow])
-			fail("no such flow, or twice", reader->flow, reader->bytes);
-		seen[reader->flow] = true;
-		if (reader->bytes != senders[reader->flow - 1].bytes)
-			fail("the stream ends early", reader->flow, reader->bytes);
+			fail("no end of the stream", stream, reader->bytes);
+		if (!stream || stream > stall->streams || seen[stream])
+			fail("no such stream, or twice", stream, reader->bytes);
+		seen[stream] = true;
+		if (reader->bytes != stall->senders[stream - 1].bytes)
+			fail("the stream ends early", stream, reader->bytes);
 	}
 	free(seen);
 	printf("verified %llu\n", (unsigned long long)stall->received);
@@ -339,7 +348,9 @@ static void parse_options(int argc, char **argv, struct options *options)
 		{"flows", required_argument, NULL, 'n'},
 		{"write", required_argument, NULL, 'w'},
 		{"buffers", required_argument, NULL, 's'},
+		{"receive-buffer", required_argument, NULL, 'r'},
 		{"down", no_argument, NULL, 'd'},
+		{"both", no_argument, NULL, '2'},
 		{NULL, 0, NULL, 0},
 	};
 	int c;
@@ -360,10 +371,16 @@ static void parse_options(int argc, char **argv, struct options *options)
 			options->write = strtoul(optarg, NULL, 10);
 			break;
 		case 's':
-			options->buffers = atoi(optarg);
+			options->send_buffer = options->receive_buffer = atoi(optarg);
+			break;
+		case 'r':
+			options->receive_buffer = atoi(optarg);
 			break;
 		case 'd':
 			options->down = true;
+			break;
+		case '2':
+			options->both = true;
 			break;
 		default:
 			exit(2);
@@ -382,9 +399,11 @@ int main(int argc, char **argv)
 	static struct stall stall;
 
 	parse_options(argc, argv, &stall.options);
-	stall.ends = calloc(2 * stall.options.flows, sizeof(*stall.ends));
+	stall.streams = stall.options.flows * (stall.options.both ? 2 : 1);
+	stall.senders = calloc(stall.streams, sizeof(*stall.senders));
+	stall.readers = calloc(stall.streams, sizeof(*stall.readers));
 	stall.epoll = epoll_create1(0);
-	if (!stall.ends || stall.epoll < 0)
+	if (!stall.senders || !stall.readers || stall.epoll < 0)
 		die("start");
 	connect_flows(&stall);
 	puts("connected");

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Readers that do not read: the senders must block, and what the kernel then holds for a flow must stay
-# under the window and the flow's four socket buffers. Then the readers read, and every byte is there.
+# under the window and the flow's four socket buffers. Then the readers read, and every byte is there. Also
+# with ends that both send and do not read, whose windows are tiny: neither direction may stop the other.
 #
 # In a network namespace of its own, for its own limits of TCP's buffers: 200 flows that fill the default
 # ones can meet the whole machine's limit (net.ipv4.tcp_mem), which slows everybody down.
@@ -41,8 +42,13 @@ tcp_memory() { awk '$1 == "TCP:" { printf "%.0f", $NF * 4096 }' /proc/net/sockst
 
 # The sizes that the kernel has given to the four buffers on the payload's way: of all flows
 # together, and the most that they can be for one.
-socket_buffers() { # up|down
+socket_buffers() { # up|down|both
 	local towards=dport from=sport
+	if [[ $1 == both ]]; then
+		{ socket_buffers up && socket_buffers down; } |
+			awk '{ sum += $1; if ($2 > max) max = $2 } END { printf "%.0f %.0f\n", sum, max }'
+		return
+	fi
 	[[ $1 == up ]] || { towards=sport from=dport; }
 	{
 		buffers tb "$towards = :$FRONT"
@@ -75,7 +81,7 @@ hear() { # WORD SECONDS
 
 # Fails, with a reason in REASON, if more is held than may be.
 check_held() { # DIRECTION FLOWS WINDOW
-	local buffers largest limit held sent most before before_available before_slab before_tcp
+	local buffers largest limit held sent most before before_available before_slab before_tcp ways=1
 	before_available=$(memory_available) before_slab=$(slab) before_tcp=$(tcp_memory)
 	before=$(kernel_memory)
 	echo go >&"$STALL_IN"
@@ -86,14 +92,15 @@ check_held() { # DIRECTION FLOWS WINDOW
 	read -r sent most <<<"$HEARD"
 	held=$(($(kernel_memory) - before))
 	read -r buffers largest < <(socket_buffers "$1")
-	limit=$(($2 * $3 + buffers))
-	say "$2 flows: accepted $(mib "$sent") (most on one: $(mib "$most"))," \
+	[[ $1 != both ]] || ways=2
+	limit=$((ways * $2 * $3 + buffers))
+	say "$2 flows: accepted $(mib "$sent") (most of one stream: $(mib "$most"))," \
 		"limit $(mib "$limit"), of that socket buffers $(mib "$buffers")"
 	say "$2 flows: kernel memory +$(mib "$held"), of that slab $(mib $(($(slab) - before_slab)))," \
 		"charged to TCP $(mib $(($(tcp_memory) - before_tcp)));" \
 		"MemAvailable -$(mib $((before_available - $(memory_available))))"
 	((sent <= limit)) || REASON="$sent bytes accepted, more than $limit"
-	((most <= $3 + largest)) || REASON="$most bytes accepted on one flow, more than $3 + $largest"
+	((most <= $3 + largest)) || REASON="$most bytes accepted of one stream, more than $3 + $largest"
 	[[ -z $REASON ]] || return 1
 	# Of a few flows it is lost in the noise: there the count of bytes must do.
 	(($2 < 20 || held <= limit + $2 * FLOW_OVERHEAD + NOISE)) && return
@@ -111,10 +118,10 @@ check_verified() {
 	forget "$STALL_CHILD"
 }
 
-stalled() { # up|down FLOWS WINDOW STALL-OPTIONS...
+stalled() { # up|down|both FLOWS WINDOW STALL-OPTIONS...
 	local direction=$1 flows=$2 window=$3 options=(--flows "$2") attempt
 	shift 3
-	[[ $direction == up ]] || options+=(--down)
+	[[ $direction == up ]] || options+=("--$direction")
 	say "-- $direction, window $(mib "$window") $*"
 	for attempt in 1 2 3; do
 		start_stall "${options[@]}" "$@" || fail "stall does not connect"
@@ -154,6 +161,9 @@ test_window() { # tiny-writes-too|large-only BYTES PROXYD-OPTIONS...
 		# Where an skb's own size dwarfs its payload.
 		stalled up 20 "$window" --buffers 65536 --write 64
 		stalled down 5 "$window" --buffers 65536 --write 64
+		# Tiny windows make TCP cut small skbs, which weigh more than what they were made of.
+		stalled both 5 "$window"
+		stalled both 10 "$window" --receive-buffer 2304
 	fi
 	assert_no_active_flows
 	stop_proxyd
