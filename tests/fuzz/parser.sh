@@ -7,11 +7,16 @@ name=${1:?"usage: parser.sh NAME"}
 [[ $name != none ]] || skip "clang has no libFuzzer here (tests/install)"
 program=$BUILD/tests/fuzz/fuzz_$name
 corpus=$(dirname "$0")/corpus/$name
+options=()
 [[ -x $program ]] || fail "$program is not there: build it first"
+
+# Words that are hard to come by at random.
+dictionary=$(dirname "$0")/$name.dict
+[[ ! -e $dictionary ]] || options=(-dict="$dictionary")
 
 # What it finds goes to the first folder; an input that breaks the parser stays when the test ends.
 mkdir "$TMP/found"
-"$program" -max_total_time="${FUZZ_SECONDS:-10}" -timeout=5 -print_final_stats=1 \
+"$program" "${options[@]}" -max_total_time="${FUZZ_SECONDS:-10}" -timeout=5 -print_final_stats=1 \
 	-artifact_prefix="$BUILD/tests/fuzz/$name-" "$TMP/found" "$corpus" >"$TMP/fuzz.log" 2>&1 ||
 	fail "see the log; the input is beside $program"
 runs=$(sed -n 's/^stat::number_of_executed_units: //p' "$TMP/fuzz.log")
