@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "config/check.h"
+#include "policy/route.h"
 
 /* ---- Whether one match takes all that another does ---------------------------------------- */
 
@@ -12,16 +13,14 @@ static bool same_text(const void *one, const void *other)
 	return !strcmp(*(char *const *)one, *(char *const *)other);
 }
 
-/* "*.a" takes itself and "x.a", as in route_name_fits(); not "*.x.a", which takes "y.x.a". */
+/* Patterns as in route_name_fits(): "*.a" takes "*.a" too, but not "*.x.a", which takes "y.x.a". */
 static bool name_covers(const void *one, const void *other)
 {
-	const char *outer = *(char *const *)one, *inner = *(char *const *)other;
+	const char *inner = *(char *const *)other;
 
-	const char *dot = strchr(inner, '.');
-
-	if (!strncmp(outer, "*.", 2) && dot)
-		return !strcmp(dot, outer + 1);
-	return !strcmp(outer, inner);
+	return same_text(one, other) ||
+	       (strncmp(inner, "*.", 2) != 0 && route_name_fits(*(char *const *)one, inner)) ||
+	       !strcmp(*(char *const *)one, "*");
 }
 
 static bool cidr_covers(const void *one, const void *other)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "config/describe.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "config/value.h"
@@ -12,14 +13,27 @@ struct done {
 	size_t count;
 };
 
+/* As Markdown renderers make it of a heading. */
+static void print_anchor(FILE *stream, const char *title)
+{
+	for (; *title; title++) {
+		if (isalnum((unsigned char)*title) || *title == '_')
+			fputc(tolower((unsigned char)*title), stream);
+		else if (*title == ' ')
+			fputc('-', stream);
+	}
+}
+
 /* A choice says its names; what is bounded on both sides says so. */
 static void print_type(FILE *stream, const struct schema_key *key)
 {
 	char low[UNITS_TEXT], high[UNITS_TEXT];
 
 	if (key->object) {
-		fprintf(stream, "%s%s", key->many ? "list of " : "",
+		fprintf(stream, "%s[%s](#", key->many ? "list of " : "",
 			key->many ? "mappings" : "mapping");
+		print_anchor(stream, key->object->title);
+		fprintf(stream, ")");
 		return;
 	}
 	if (key->type == &value_true) {

@@ -50,15 +50,13 @@ int hostname_check(const char *text, const char **why)
 int hostname_check_pattern(const char *text, const char **why)
 {
 	const char *name = strncmp(text, "*.", 2) ? text : text + 2;
-	int err;
 
+	if (!strcmp(text, "*"))
+		return 0;
 	if (strchr(name, '*'))
 		return fail(why,
 			    "'*' stands for one label only, at the start, as in *.example.org");
-	err = hostname_check(name, why);
-	if (!err && name[strlen(name) - 1] == '.')
-		return fail(why, "leave out the dot at its end");
-	return err;
+	return hostname_check(name, why);
 }
 
 int hostname_parse_port(const char *text, char *host, uint16_t *port, const char **why)

@@ -17,7 +17,7 @@
  */
 int hostname_check(const char *text, const char **why);
 
-/* The same, or such a name behind "*.", without a dot at the end. */
+/* The same, or such a name behind "*.", or "*" alone. */
 int hostname_check_pattern(const char *text, const char **why);
 
 /* "name:port". `host` has room for HOSTNAME_MAX + 2 bytes. */

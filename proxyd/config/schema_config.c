@@ -33,9 +33,11 @@ static const struct schema_choice limit_actions[] = {
 static const struct schema_key limit_keys[] = {
 	{"max_flows", "Flows at once. 0: no limit.", .type = &value_count, LIMITS(max_flows),
 	 .fallback = "0", .max = COUNT_MAX},
-	{"max_flows_per_source", "Flows at once from one address. 0: no limit.",
+	{"max_flows_per_source",
+	 "Flows at once from one address (of IPv6: from one /64). 0: no limit.",
 	 .type = &value_count, LIMITS(max_flows_per_source), .fallback = "0", .max = COUNT_MAX},
-	{"rate_per_source", "Connections a second from one address. 0: no limit.",
+	{"rate_per_source",
+	 "Connections a second from one address (of IPv6: from one /64). 0: no limit.",
 	 .type = &value_rate, LIMITS(rate_per_source), .fallback = "0/s", .max = COUNT_MAX},
 	{"rate_burst",
 	 "Connections from one address that may come at once beyond the rate. 0: as many as "
@@ -105,7 +107,8 @@ static const struct schema_key match_keys[] = {
 	 .type = &value_cidrs, MATCH(destinations)},
 	{"port", "The port that it connected to, before any redirection.", .type = &value_ranges,
 	 MATCH(ports), .min = 1, .max = 65535, .example = "443 or 8000-8010"},
-	{"sni", "The server name in its ClientHello. `*.example.org` has one more label.",
+	{"sni",
+	 "The server name in its ClientHello. `*.example.org` has one more label, `*` is any.",
 	 .type = &value_server_names, MATCH(sni)},
 	{"alpn", "A protocol that its ClientHello offers, as `h2`.", .type = &value_alpns,
 	 MATCH(alpn)},

@@ -8,6 +8,7 @@
 #include "config/hostname.h"
 #include "config/suggest.h"
 #include "config/value.h"
+#include "intake/host_name.h"
 
 #define TEXT_MAX 4096
 #define NAME_MAX 63
@@ -135,14 +136,9 @@ const struct value_type value_authority = {
 
 /* ---- Lists of texts ----------------------------------------------------------------------- */
 
-static int read_texts(const struct value_scope *scope, const char *text, void *field)
+static int append_text(struct string_list *list, const char *text)
 {
-	struct string_list *list = field;
-	char **grown;
-
-	if (check_text(scope, text))
-		return -EINVAL;
-	grown = realloc(list->items, (list->count + 1) * sizeof(*grown));
+	char **grown = realloc(list->items, (list->count + 1) * sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	list->items = grown;
@@ -153,17 +149,26 @@ static int read_texts(const struct value_scope *scope, const char *text, void *f
 	return 0;
 }
 
-/* Names of hosts are compared in lower case. */
-static int read_lower_case(const struct value_scope *scope, const char *text, void *field)
+static int read_texts(const struct value_scope *scope, const char *text, void *field)
 {
-	struct string_list *list = field;
-	int err = read_texts(scope, text, field);
+	return check_text(scope, text) ? -EINVAL : append_text(field, text);
+}
 
-	if (err)
-		return err;
-	for (char *at = list->items[list->count - 1]; *at; at++)
-		*at = (char)tolower((unsigned char)*at);
-	return 0;
+/* As host_name.c brings what clients send into one form, so that the two can be compared. */
+static int read_host(const struct value_scope *scope, const char *text, void *field)
+{
+	char name[INSPECT_NAME_MAX + 3];
+	size_t skipped = strncmp(text, "*.", 2) ? 0 : 2;
+
+	if (check_text(scope, text))
+		return -EINVAL;
+	memcpy(name, text, skipped);
+	if (!strcmp(text, "*"))
+		strcpy(name, text);
+	else if (!host_name_of_authority((const uint8_t *)text + skipped, strlen(text) - skipped,
+					 name + skipped))
+		return value_fail(scope, "it is no host name, as in www.example.org");
+	return append_text(field, name);
 }
 
 static json_t *write_texts(const struct value_scope *scope, const void *field)
@@ -257,16 +262,16 @@ const struct value_type value_nameservers = {
 const struct value_type value_server_names = {
 	TEXTS,
 	.name = "host name",
-	.pattern = "([*][.])?" HOSTNAME_PATTERN,
-	.read = read_lower_case,
+	.pattern = "[*]|([*][.])?" HOSTNAME_PATTERN "[.]?",
+	.read = read_host,
 	.check = check_server_name,
 };
 
 const struct value_type value_hosts = {
 	TEXTS,
 	.name = "host",
-	.pattern = "([*][.])?" HOSTNAME_PATTERN "|\\[[0-9A-Fa-f:.]+\\]",
-	.read = read_lower_case,
+	.pattern = "[*]|([*][.])?" HOSTNAME_PATTERN "[.]?|\\[[0-9A-Fa-f:.]+\\]",
+	.read = read_host,
 	.check = check_host,
 };
 

@@ -164,11 +164,11 @@ Test(config_load, routes_in_full)
 		"routes:\n"
 		"- name: shop\n"
 		"  match: {listener: [web, ssh], source: 10.1.0.0/16, destination: 192.0.2.0/24,\n"
-		"          port: [443, 8000-8010], sni: [Shop.Example.ORG, \"*.example.org\"],\n"
+		"          port: [443, 8000-8010], sni: [Shop.Example.ORG., \"*.example.org\"],\n"
 		"          alpn: [h2, http/1.1], protocol: [tls, other]}\n"
 		"  upstream: b\n"
 		"  mirror: a\n"
-		"- {match: {host: [A.example.org, \"[2001:DB8::1]\"], protocol: http}, reject: "
+		"- {match: {host: [A.example.org, \"[2001:DB8:0::1]\"], protocol: http}, reject: "
 		"close}\n"
 		"- {match: {listener: ssh}, reject: reset}\n"
 		"- {match: {}, original_destination: true, mirror: b}\n");
