@@ -145,6 +145,8 @@ json_t *status_json(const struct proxy *proxy)
 		"listeners", listeners_json(proxy), "upstreams", upstreams_json(proxy));
 }
 
+static void print_value(const char *name, json_t *value);
+
 static void print_level(const json_t *object, const char *prefix)
 {
 	const char *key;
@@ -152,18 +154,44 @@ static void print_level(const json_t *object, const char *prefix)
 
 	json_object_foreach((json_t *)object, key, value)
 	{
-		char name[128];
+		char name[192];
 
 		snprintf(name, sizeof(name), "%s%s%s", prefix, *prefix ? "." : "", key);
-		if (json_is_object(value))
-			print_level(value, name);
-		else if (json_is_string(value))
-			printf("%-28s %s\n", name, json_string_value(value));
-		else if (json_is_integer(value))
-			printf("%-28s %lld\n", name, (long long)json_integer_value(value));
-		else if (json_is_boolean(value))
-			printf("%-28s %s\n", name, json_is_true(value) ? "yes" : "no");
+		print_value(name, value);
 	}
+}
+
+/* What is in a list goes by its address, where it has one. */
+static void print_list(const char *name, const json_t *list)
+{
+	json_t *value;
+	size_t i;
+
+	json_array_foreach(list, i, value)
+	{
+		const char *address = json_string_value(json_object_get(value, "address"));
+		char item[192];
+
+		if (address)
+			snprintf(item, sizeof(item), "%s.%s", name, address);
+		else
+			snprintf(item, sizeof(item), "%s.%zu", name, i);
+		print_value(item, value);
+	}
+}
+
+static void print_value(const char *name, json_t *value)
+{
+	if (json_is_object(value))
+		print_level(value, name);
+	else if (json_is_array(value))
+		print_list(name, value);
+	else if (json_is_string(value))
+		printf("%-28s %s\n", name, json_string_value(value));
+	else if (json_is_integer(value))
+		printf("%-28s %lld\n", name, (long long)json_integer_value(value));
+	else if (json_is_boolean(value))
+		printf("%-28s %s\n", name, json_is_true(value) ? "yes" : "no");
 }
 
 void status_print(const json_t *status)
