@@ -15,6 +15,7 @@
 #include "config/settings.h"
 #include "control/control.h"
 #include "log.h"
+#include "policy/watcher.h"
 #include "probe/capabilities.h"
 #include "proxy.h"
 
@@ -22,6 +23,7 @@ struct run {
 	struct settings settings;
 	struct proxy *proxy;
 	struct control *control;
+	struct watcher *watcher;
 	struct event_base *base;
 	struct event *terminate, *interrupt, *hangup; /* signals */
 	struct event *ended;                          /* a worker has returned */
@@ -99,6 +101,20 @@ static void on_ended(evutil_socket_t fd, short what, void *user)
 		event_base_loopbreak(run->base);
 }
 
+static int watch(struct run *run)
+{
+	int err = watcher_follow(run->watcher, run->proxy->plan);
+
+	if (err == -EINVAL)
+		log_error("dns_servers: one of them is no address");
+	else if (err == -EIO)
+		log_error("cannot read /etc/resolv.conf for the names of endpoints; name servers "
+			  "with dns_servers");
+	else if (err)
+		log_error("cannot watch all upstreams: %s", strerror(-err));
+	return err ? -PROXY_EXIT_FAILED : 0;
+}
+
 static int reload(void *user)
 {
 	struct run *run = user;
@@ -113,6 +129,8 @@ static int reload(void *user)
 	err = config_from_settings(&run->settings, &config);
 	if (!err)
 		err = proxy_follow(run->proxy, config);
+	if (!err)
+		watch(run);
 	if (err)
 		log_error("reload: %s is not taken on; the running config stays",
 			  run->settings.config_path);
@@ -197,6 +215,8 @@ static int start(struct run *run)
 	if (!err)
 		err = make_events(run);
 	if (!err)
+		err = watcher_new(run->base, &run->watcher) ? -PROXY_EXIT_FAILED : watch(run);
+	if (!err)
 		err = open_control(run);
 	if (!err && capabilities_drop())
 		log_warning("cannot drop capabilities that are not needed any more, ignoring");
@@ -212,6 +232,7 @@ static void finish(struct run *run)
 		proxy_join(run->proxy);
 	}
 	control_free(run->control);
+	watcher_free(run->watcher);
 	proxy_free(run->proxy);
 	if (run->base) {
 		struct event *const events[] = {run->terminate, run->interrupt, run->hangup,

@@ -17,14 +17,15 @@ struct watched {
 
 struct watcher {
 	struct event_base *base;
-	struct resolver *resolver;
+	struct resolver *resolver; /* NULL: nothing has a name yet */
 	TAILQ_HEAD(watched_list, watched) all;
 };
 
 static void forget(struct watcher *watcher, struct watched *watched)
 {
 	TAILQ_REMOVE(&watcher->all, watched, entry);
-	resolver_unwatch(watcher->resolver, watched->upstream);
+	if (watcher->resolver)
+		resolver_unwatch(watcher->resolver, watched->upstream);
 	health_free(watched->health);
 	upstream_unref(watched->upstream);
 	free(watched);
@@ -71,13 +72,34 @@ static int follow(struct watcher *watcher, struct upstream *upstream,
 		err = add(watcher, upstream, config, &watched);
 	if (watched)
 		watched->present = true;
-	return err ? err : resolver_watch(watcher->resolver, upstream, config);
+	if (!err && watcher->resolver)
+		err = resolver_watch(watcher->resolver, upstream, config);
+	return err;
+}
+
+static bool has_names(const struct config *config)
+{
+	for (unsigned int i = 0; i < config->upstream_count; i++)
+		for (unsigned int j = 0; j < config->upstreams[i].endpoint_count; j++)
+			if (config->upstreams[i].endpoints[j].kind != ENDPOINT_ADDRESS)
+				return true;
+	return false;
+}
+
+/* Without names nobody needs to have a name server. */
+static int follow_servers(struct watcher *watcher, const struct config *config)
+{
+	if (watcher->resolver)
+		return resolver_set_servers(watcher->resolver, &config->dns_servers);
+	return has_names(config)
+		       ? resolver_new(watcher->base, &config->dns_servers, &watcher->resolver)
+		       : 0;
 }
 
 int watcher_follow(struct watcher *watcher, const struct plan *plan)
 {
 	const struct config *config = plan->config;
-	int err = resolver_set_servers(watcher->resolver, &config->dns_servers);
+	int err = follow_servers(watcher, config);
 	struct watched *watched, *next;
 
 	TAILQ_FOREACH (watched, &watcher->all, entry)
@@ -95,20 +117,14 @@ int watcher_follow(struct watcher *watcher, const struct plan *plan)
 	return err;
 }
 
-int watcher_new(struct event_base *base, const struct config *config, struct watcher **out)
+int watcher_new(struct event_base *base, struct watcher **out)
 {
 	struct watcher *watcher = calloc(1, sizeof(*watcher));
-	int err;
 
 	if (!watcher)
 		return -ENOMEM;
 	watcher->base = base;
 	TAILQ_INIT(&watcher->all);
-	err = resolver_new(base, &config->dns_servers, &watcher->resolver);
-	if (err) {
-		free(watcher);
-		return err;
-	}
 	*out = watcher;
 	return 0;
 }

@@ -13,12 +13,13 @@
 
 struct watcher;
 
-/* Watch nothing yet. Returns 0 or -errno (-EINVAL: a DNS server of the config is no address). */
-int watcher_new(struct event_base *base, const struct config *config, struct watcher **out);
+/* Watch nothing yet. Returns 0 or -ENOMEM. */
+int watcher_new(struct event_base *base, struct watcher **out);
 
 /*
  * Watch the upstreams of this plan, those that it shares with the one before without a gap. Returns
- * 0, or -errno when something could not follow; what could, does.
+ * 0, or -errno when something could not follow; what could, does. -EINVAL: a DNS server is no
+ * address; -EIO: there is none, and /etc/resolv.conf cannot be read.
  */
 int watcher_follow(struct watcher *watcher, const struct plan *plan);
 
