@@ -34,6 +34,12 @@ static const char *const error_names[ERROR_KINDS] = {
 	[ERROR_NO_ENDPOINT] = "no_endpoint",
 };
 
+static const char *const loss_names[MIRROR_LOSSES] = {
+	[MIRROR_UNREACHABLE] = "unreachable",
+	[MIRROR_SLOW] = "slow",
+	[MIRROR_RESET] = "reset",
+};
+
 /* The sum of one counter over the workers; `offset` is the counter's place in struct stats. */
 static json_int_t sum(const struct proxy *proxy, size_t offset)
 {
@@ -87,6 +93,14 @@ static json_t *kernel_lane_json(const struct proxy *proxy)
 			 proxy->shared.sock_ops ? "sock_ops" : "proxyd");
 }
 
+static json_t *mirrors_json(const struct proxy *proxy)
+{
+	return json_pack(
+		"{s:I,s:I,s:I,s:o}", "total", SUM(mirrors_total), "bytes", SUM(mirrored), "dropped",
+		SUM(mirror_dropped), "lost",
+		sums(proxy, loss_names, MIRROR_LOSSES, offsetof(struct stats, mirrors_lost)));
+}
+
 static json_t *config_json(const struct proxy *proxy)
 {
 	return json_pack("{s:s?,s:I}", "path", proxy->plan->config->path, "reloads",
@@ -129,7 +143,8 @@ json_t *status_json(const struct proxy *proxy)
 	if (proxy->shared.kernel_lane)
 		kernel_lane_totals(proxy->shared.kernel_lane, &totals);
 	return json_pack(
-		"{s:s,s:I,s:I,s:I,s:s,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:o}",
+		"{s:s,s:I,s:I,s:I,s:s,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:o,"
+		"s:o}",
 		"version", PROXYD_VERSION, "pid", (json_int_t)getpid(), "uptime_seconds",
 		(json_int_t)((worker_now_ms() - proxy->started_ms) / 1000), "workers",
 		(json_int_t)proxy->shared.worker_count, "lane",
@@ -142,7 +157,8 @@ json_t *status_json(const struct proxy *proxy)
 		(json_int_t)totals.events_lost, "fallbacks",
 		sums(proxy, fallback_names, FALLBACK_REASONS, offsetof(struct stats, fallbacks)),
 		"errors", sums(proxy, error_names, ERROR_KINDS, offsetof(struct stats, errors)),
-		"listeners", listeners_json(proxy), "upstreams", upstreams_json(proxy));
+		"listeners", listeners_json(proxy), "upstreams", upstreams_json(proxy), "mirrors",
+		mirrors_json(proxy));
 }
 
 static void print_value(const char *name, json_t *value);

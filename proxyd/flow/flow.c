@@ -13,6 +13,7 @@
 
 #include "flow/bandwidth.h"
 #include "flow/connect.h"
+#include "flow/mirror.h"
 #include "flow/pump.h"
 #include "flow/relay.h"
 #include "flow/setup.h"
@@ -134,6 +135,10 @@ void flow_close(struct flow *flow, bool abort)
 	relay_drop(flow, SL_DOWN);
 	share_free(flow->share);
 	flow->share = NULL;
+	if (flow->mirror && !abort)
+		mirror_end(flow->mirror);
+	mirror_leave(flow->mirror);
+	flow->mirror = NULL;
 	setup_free(flow);
 	leave(flow);
 	flow->state = FLOW_CLOSED;

@@ -21,6 +21,7 @@ TAILQ_HEAD(flow_list, flow);
 
 struct endpoint;
 struct limit;
+struct mirror;
 struct pipe;
 struct setup;
 struct share;
@@ -99,6 +100,7 @@ struct flow {
 	struct limit *limit;       /* where the flow is counted; NULL: not yet */
 	struct endpoint *endpoint; /* where the flow is counted; NULL: not yet, or original */
 	struct share *share;       /* of the listener's bandwidth; NULL: that has no limit */
+	struct mirror *mirror;     /* gets a copy of what goes up; NULL: none */
 	struct splice_pair *pair;  /* NULL while neither socket is enrolled */
 	uint64_t idle_timeout;     /* ms; 0: none */
 	uint64_t poll_at;          /* us, worker clock */

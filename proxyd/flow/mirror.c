@@ -125,19 +125,36 @@ static void shut(struct mirror *mirror)
 		over(mirror, false);
 }
 
+static void is_connected(struct mirror *mirror)
+{
+	endpoint_report(mirror->endpoint, ENDPOINT_CONNECTED, worker_now_ms());
+	mirror->state = MIRROR_OPEN;
+}
+
+/* TCP has taken `sent` bytes or, below 0, failed with errno. Returns the bytes, 0 for none. */
+static size_t took(struct mirror *mirror, ssize_t sent)
+{
+	if (sent < 0) {
+		if (errno == EAGAIN || errno == EINTR)
+			return 0;
+		if (mirror->state == MIRROR_CONNECTING)
+			unreachable(mirror);
+		else
+			give_up(mirror, MIRROR_RESET);
+		return 0;
+	}
+	if (mirror->state == MIRROR_CONNECTING)
+		is_connected(mirror);
+	stats_add(&mirror->mirrors->stats->mirrored, (uint64_t)sent);
+	return (size_t)sent;
+}
+
+/* Also while it connects: much may come before the event that tells of the connect. */
 static void flush(struct mirror *mirror)
 {
-	int sent;
-
-	while (mirror->state == MIRROR_OPEN && evbuffer_get_length(mirror->buffer)) {
-		sent = evbuffer_write(mirror->buffer, mirror->fd);
-		if (sent < 0 && errno == EAGAIN)
+	while (mirror_takes(mirror) && evbuffer_get_length(mirror->buffer))
+		if (!took(mirror, evbuffer_write(mirror->buffer, mirror->fd)))
 			return;
-		if (sent < 0)
-			give_up(mirror, MIRROR_RESET);
-		else
-			stats_add(&mirror->mirrors->stats->mirrored, (uint64_t)sent);
-	}
 	if (mirror->state == MIRROR_OPEN && mirror->ended)
 		shut(mirror);
 }
@@ -161,12 +178,10 @@ static void connected(struct mirror *mirror)
 	socklen_t size = sizeof(int);
 	int err = 0;
 
-	if (getsockopt(mirror->fd, SOL_SOCKET, SO_ERROR, &err, &size) || err) {
+	if (getsockopt(mirror->fd, SOL_SOCKET, SO_ERROR, &err, &size) || err)
 		unreachable(mirror);
-		return;
-	}
-	endpoint_report(mirror->endpoint, ENDPOINT_CONNECTED, worker_now_ms());
-	mirror->state = MIRROR_OPEN;
+	else
+		is_connected(mirror);
 }
 
 /* --- Events ------------------------------------------------------------------------------ */
@@ -314,19 +329,10 @@ void mirror_miss(struct mirror *mirror, size_t size)
 /* What TCP takes at once is not copied once more. Returns the number of bytes. */
 static size_t send_now(struct mirror *mirror, const void *bytes, size_t size)
 {
-	ssize_t sent;
-
 	flush(mirror);
-	if (mirror->state != MIRROR_OPEN || evbuffer_get_length(mirror->buffer))
+	if (!mirror_takes(mirror) || evbuffer_get_length(mirror->buffer))
 		return 0;
-	sent = send(mirror->fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (sent >= 0) {
-		stats_add(&mirror->mirrors->stats->mirrored, (uint64_t)sent);
-		return (size_t)sent;
-	}
-	if (errno != EAGAIN && errno != EINTR)
-		give_up(mirror, MIRROR_RESET);
-	return 0;
+	return took(mirror, send(mirror->fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT));
 }
 
 void mirror_give(struct mirror *mirror, const void *bytes, size_t size)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "flow/mirror.h"
 #include "flow/splicer.h"
 #include "flow/pipe_pool.h"
 #include "flow/worker.h"
@@ -112,6 +113,8 @@ static ssize_t take_copy(struct flow *flow, int d, size_t room, bool pass_on)
 		direction->bounded = true;
 		bound_window(flow->fds[d]);
 	}
+	if (d == SL_UP && flow->mirror)
+		mirror_give(flow->mirror, buffer, (size_t)taken);
 	if (pass_on)
 		given = give_bytes(flow, d, buffer, (size_t)taken);
 	if (given == -EAGAIN)
@@ -152,17 +155,22 @@ static ssize_t take_splice(struct flow *flow, int d, size_t room, bool pass_on)
 		direction->full_reads = 0;
 	direction->read += (size_t)taken;
 	pipe->filled += (size_t)taken;
+	if (d == SL_UP && flow->mirror)
+		mirror_miss(flow->mirror, (size_t)taken);
 	err = relay_give(flow, d);
 	return err && err != -EAGAIN ? err : taken;
 }
 
-/* splice(2) does not see what the verdict program passed: only for sockets that are not enrolled.
+/*
+ * splice(2) does not see what the verdict program passed, and a mirror not what was spliced: only
+ * for sockets that are not enrolled, and a mirror that was given up.
  */
 static bool wants_splice(struct flow *flow, int d)
 {
 	struct direction *direction = &flow->directions[d];
 
-	if (direction->full_reads < SPLICE_AFTER || flow_enrolled(flow)) {
+	if (direction->full_reads < SPLICE_AFTER || flow_enrolled(flow) ||
+	    (d == SL_UP && flow->mirror && mirror_takes(flow->mirror))) {
 		return_pipe(flow, direction);
 		return false;
 	}

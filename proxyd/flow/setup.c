@@ -8,6 +8,7 @@
 
 #include "flow/bandwidth.h"
 #include "flow/connect.h"
+#include "flow/mirror.h"
 #include "flow/worker.h"
 #include "intake/destination.h"
 #include "policy/route.h"
@@ -78,6 +79,25 @@ static int take_share(struct flow *flow)
 	return share_new(bandwidth, &flow->share);
 }
 
+/*
+ * At once, so that it does not miss the first bytes while it connects. An upstream that cannot be
+ * had leaves a mirror that counts what it misses; only without memory for it is there none.
+ */
+static void start_mirror(struct flow *flow)
+{
+	const struct setup *setup = flow->setup;
+	int mirror = setup->route->mirror;
+	struct mirror_target target = {.source = &flow->source};
+
+	if (mirror == CONFIG_NONE)
+		return;
+	flow->directions[SL_UP].relay_only = true;
+	target.upstream = setup->plan->upstreams[mirror];
+	target.options = &setup->plan->config->upstreams[mirror];
+	target.random = worker_random(flow->worker);
+	mirror_new(flow->worker->mirrors, &target, &flow->mirror);
+}
+
 static void follow_route(struct flow *flow, const struct config_route *route)
 {
 	struct setup *setup = flow->setup;
@@ -92,15 +112,18 @@ static void follow_route(struct flow *flow, const struct config_route *route)
 	case ROUTE_UPSTREAM:
 		setup->upstream = setup->plan->upstreams[route->upstream];
 		setup->options = &setup->plan->config->upstreams[route->upstream];
+		start_mirror(flow);
 		connect_start(flow);
 		return;
 	case ROUTE_ORIGINAL:
 		setup->options = &setup->plan->config->direct;
 		/* To where it was accepted it would come in again, and again. */
-		if (destination_is_own(&setup->destination, flow->fds[DOWNSTREAM]))
+		if (destination_is_own(&setup->destination, flow->fds[DOWNSTREAM])) {
 			reject(flow, ERROR_NO_ROUTE);
-		else
-			connect_start(flow);
+			return;
+		}
+		start_mirror(flow);
+		connect_start(flow);
 		return;
 	case ROUTE_RESET:
 		reject(flow, ERROR_REJECTED);

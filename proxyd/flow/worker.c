@@ -12,6 +12,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "flow/mirror.h"
 #include "flow/setup.h"
 #include "log.h"
 
@@ -386,6 +387,8 @@ int worker_new(const struct proxy_shared *proxy, uint32_t index, struct plan *pl
 	if (!err)
 		err = add_events(worker);
 	if (!err)
+		err = mirrors_new(worker->base, &worker->stats, proxy->room, &worker->mirrors);
+	if (!err)
 		err = acceptor_new(&(struct acceptor_options){worker->base, proxy->room, index,
 							      on_accepted, worker,
 							      &worker->stats.errors[ERROR_ACCEPT]},
@@ -462,6 +465,7 @@ void worker_free(struct worker *worker)
 	splicer_free(worker->splicer);
 	free(worker->spliced);
 	pipe_pool_clear(&worker->pipes);
+	mirrors_free(worker->mirrors);
 	if (worker->base)
 		event_base_free(worker->base);
 	if (worker->timer >= 0)

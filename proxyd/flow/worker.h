@@ -62,6 +62,7 @@ struct worker {
 	struct flow_list polled;  /* the flows that wait for something that sends no event */
 	struct flow_list closed;  /* FLOW_CLOSED: events of this turn may still name them */
 	struct pipe_pool pipes;
+	struct mirrors *mirrors;
 	struct stats stats;
 	unsigned char *buffer; /* WORKER_BUFFER bytes, of use within one call only */
 	uint64_t random;       /* state of the lane switching knob */
