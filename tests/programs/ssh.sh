@@ -1,58 +1,15 @@
 #!/bin/bash
 # OpenSSH behind proxyd: scp both ways, many small commands, output of an exact length.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../sshd.sh"
 take_lane "$@"
-need_root # sshd logs in as the user that it runs as
-need ssh scp ssh-keygen
-SSHD=$(PATH=$PATH:/usr/sbin command -v sshd) || skip "sshd is not installed (tests/install)"
+need_sshd
+need scp
 
 free_port BACKEND
 free_port FRONT
 SIZE=50M
 ((QUICK == 0)) || SIZE=10M
-
-write_configuration() {
-	ssh-keygen -q -t ed25519 -N '' -f "$TMP/host-key"
-	ssh-keygen -q -t ed25519 -N '' -f "$TMP/key"
-	cat >"$TMP/sshd.conf" <<-END
-		ListenAddress 127.0.0.1:$BACKEND
-		HostKey $TMP/host-key
-		AuthorizedKeysFile $TMP/key.pub
-		PermitRootLogin prohibit-password
-		PasswordAuthentication no
-		KbdInteractiveAuthentication no
-		UsePAM no
-		StrictModes no
-		PidFile none
-		Subsystem sftp internal-sftp
-	END
-	cat >"$TMP/ssh.conf" <<-END
-		Host proxyd
-		    HostName 127.0.0.1
-		    Port $FRONT
-		    User root
-		    IdentityFile $TMP/key
-		    IdentitiesOnly yes
-		    BatchMode yes
-		    StrictHostKeyChecking no
-		    UserKnownHostsFile $TMP/known-hosts
-		    LogLevel ERROR
-		    ConnectTimeout 10
-	END
-	echo 'root:*:19000:0:99999:7:::' >"$TMP/shadow"
-}
-
-# In a mount namespace of its own: sshd wants /run/sshd, and without PAM it takes an account without
-# a password (root, on many machines) for a locked one.
-start_sshd() {
-	# shellcheck disable=SC2016 # expanded by the inner shell
-	spawn sshd unshare --mount bash -euc 'mount -t tmpfs tmpfs /run; mkdir -m 755 /run/sshd
-		mount --bind "$2/shadow" /etc/shadow
-		exec "$1" -D -e -f "$2/sshd.conf"' sshd "$SSHD" "$TMP"
-	wait_listening "$BACKEND" sshd
-}
-
-remote() { timeout 60 ssh -F "$TMP/ssh.conf" proxyd "$@"; }
 
 test_scp() {
 	head -c "$SIZE" /dev/urandom >"$TMP/original"
@@ -90,8 +47,7 @@ test_many_connections() {
 	done
 }
 
-write_configuration
-start_sshd
+start_sshd "$BACKEND" "$FRONT"
 start_proxyd --listen "127.0.0.1:$FRONT" --upstream "127.0.0.1:$BACKEND" --lane "$LANE"
 test_scp
 test_round_trip
