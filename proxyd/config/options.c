@@ -19,10 +19,12 @@ static void *new_list(const char *key, unsigned int count)
 	char *list = calloc(count ? count : 1, object->size);
 
 	for (unsigned int i = 0; list && i < count; i++) {
-		if (schema_fill(object, list + i * object->size)) {
-			free(list);
-			return NULL;
-		}
+		if (!schema_fill(object, list + i * object->size))
+			continue;
+		for (unsigned int j = 0; j <= i; j++)
+			schema_clear(object, list + j * object->size);
+		free(list);
+		return NULL;
 	}
 	return list;
 }
