@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "config/print.h"
 #include "intake/listener.h"
 #include "log.h"
 #include "proxy.h"
@@ -171,25 +172,12 @@ int proxy_listen(struct proxy *proxy, uint16_t *ports)
 
 /* --- Another config ---------------------------------------------------------------------- */
 
-static bool same_text(const char *one, const char *other)
-{
-	return one && other ? !strcmp(one, other) : one == other;
-}
-
 static void mention_fixed(const struct config *now, const struct config *next)
 {
-	static const char format[] = "%s: its change takes effect at the next start";
+	char keys[128];
 
-	if (now->workers != next->workers)
-		log_warning(format, "workers");
-	if (now->lane != next->lane)
-		log_warning(format, "lane");
-	if (now->window != next->window)
-		log_warning(format, "window");
-	if (!same_text(now->control, next->control))
-		log_warning(format, "control");
-	if (!same_text(now->cgroup, next->cgroup))
-		log_warning(format, "cgroup");
+	if (config_restart_keys(now, next, keys, sizeof(keys)))
+		log_warning("%s: what changed here takes effect at the next start", keys);
 }
 
 /*
