@@ -78,7 +78,8 @@ struct held {
 struct direction {
 	uint64_t read;      /* bytes that proxyd took from the source */
 	uint64_t sent;      /* bytes that proxyd gave to the destination */
-	bool bounded;       /* the source is near and streams: its window was bounded */
+	uint64_t bound_at;  /* bytes read after which the source's window may be bounded */
+	bool bounded;       /* the source is near and streams: its window is bounded */
 	uint8_t state;      /* enum direction_state */
 	uint8_t lane;       /* enum sl_lane that proxyd has published */
 	uint8_t full_reads; /* reads in a row that filled the buffer: bulk */

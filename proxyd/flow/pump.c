@@ -110,6 +110,8 @@ static int flush(struct flow *flow, int d)
 		return -EAGAIN;
 	}
 	err = relay_give(flow, d);
+	if (err == -EAGAIN)
+		relay_leave_window(flow, d);
 	if (err == -EAGAIN || !err)
 		flow_update_interest(flow);
 	return err;

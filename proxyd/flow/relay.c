@@ -22,6 +22,10 @@
 #define NEAR_US     500
 #define NEAR_BUFFER (1024 * 1024)
 
+/* Bytes after which a buffer that was left to itself is bounded again, unless it grew so large. */
+#define NEAR_AGAIN      (1024 * 1024)
+#define NEAR_BUFFER_MAX (2 * NEAR_BUFFER)
+
 /* A splice of fewer bytes costs more than a copy: go back to the buffer. */
 #define SPLICE_WORTH (16 * 1024)
 
@@ -78,20 +82,47 @@ static ssize_t give_bytes(struct flow *flow, int d, const unsigned char *bytes, 
  * 2.3 CPU-s/GB behind a window that had grown to many MB and 1.1 behind one of 512 KiB. At a round
  * trip below NEAR_US this window still carries 8 Gbit/s and more. It never shrinks: bytes that were
  * invited would be dropped.
+ *
+ * SO_RCVBUF locks the size. That must end before the buffer fills, see relay_leave_window(), so
+ * there is no bound where it cannot end (SO_BUF_LOCK, 5.14).
  */
-static void bound_window(int fd)
+static void bound_window(struct direction *direction, int fd)
 {
 	struct tcp_info info = {0};
 	socklen_t size = sizeof(info);
-	int buffer = 0;
-	socklen_t buffer_size = sizeof(buffer);
+	int buffer = 0, locks;
 
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) || info.tcpi_min_rtt > NEAR_US ||
-	    getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, &buffer_size) || buffer > NEAR_BUFFER)
+	direction->bound_at = UINT64_MAX;
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) || info.tcpi_min_rtt > NEAR_US)
 		return;
-	buffer = NEAR_BUFFER / 2; /* the kernel doubles it (socket(7)) */
+	size = sizeof(locks);
+	if (getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, &size))
+		return;
+	size = sizeof(buffer);
+	if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, &size) || buffer > NEAR_BUFFER_MAX)
+		return;
+	if (buffer < NEAR_BUFFER)
+		buffer = NEAR_BUFFER;
+	buffer /= 2; /* the kernel doubles it (socket(7)) */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer)))
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
+	direction->bounded = true;
+}
+
+void relay_leave_window(struct flow *flow, int d)
+{
+	struct direction *direction = &flow->directions[d];
+	int locks;
+	socklen_t size = sizeof(locks);
+
+	if (!direction->bounded)
+		return;
+	direction->bounded = false;
+	direction->bound_at = direction->read + NEAR_AGAIN;
+	if (getsockopt(flow->fds[d], SOL_SOCKET, SO_BUF_LOCK, &locks, &size))
+		return;
+	locks &= ~SOCK_RCVBUF_LOCK;
+	setsockopt(flow->fds[d], SOL_SOCKET, SO_BUF_LOCK, &locks, sizeof(locks));
 }
 
 static ssize_t take_copy(struct flow *flow, int d, size_t room, bool pass_on)
@@ -109,10 +140,6 @@ static ssize_t take_copy(struct flow *flow, int d, size_t room, bool pass_on)
 		direction->full_reads = 0;
 	else if (direction->full_reads < UINT8_MAX)
 		direction->full_reads++;
-	if (direction->full_reads == SPLICE_AFTER && !direction->bounded) {
-		direction->bounded = true;
-		bound_window(flow->fds[d]);
-	}
 	if (d == SL_UP && flow->mirror)
 		mirror_give(flow->mirror, buffer, (size_t)taken);
 	if (pass_on)
@@ -174,6 +201,9 @@ static bool wants_splice(struct flow *flow, int d)
 		return_pipe(flow, direction);
 		return false;
 	}
+	/* A flow that proxyd itself holds back fills its buffer now and then. */
+	if (direction->read >= direction->bound_at && !flow->share)
+		bound_window(direction, flow->fds[d]);
 	if (!direction->pipe)
 		direction->pipe = pipe_pool_take(&flow->worker->pipes);
 	return direction->pipe;
