@@ -14,6 +14,7 @@ free_port TLS
 free_port SHOP
 free_port MAIL
 free_port REST
+free_port ECHO
 
 start_nginx() {
 	mkdir "$TMP/nginx"
@@ -61,6 +62,8 @@ write_config() {
 		    upstream: shop
 		  - match: {host: mail.example.org}
 		    upstream: mail
+		  - match: {host: echo.example.org}
+		    upstream: echo
 		  - match: {host: closed.example.org}
 		    reject: close
 		  - match: {host: "*"}
@@ -73,6 +76,7 @@ write_config() {
 		  - {name: shop, endpoints: 127.0.0.1:$SHOP}
 		  - {name: mail, endpoints: 127.0.0.1:$MAIL}
 		  - {name: rest, endpoints: 127.0.0.1:$REST}
+		  - {name: echo, endpoints: 127.0.0.1:$ECHO}
 	END
 }
 
@@ -120,6 +124,12 @@ test_rejections() {
 	assert_equal 2 "$(proxyd_status .errors.rejected)" "connections turned away"
 }
 
+# The news of the end may come before the bytes can be read: it is no reason to judge without them.
+test_ends() {
+	assert_equal "300 of 300" "$(python3 "$ROOT/tests/policy/hello.py" ends "$FRONT" \
+		echo.example.org)" "requests whose end came with them"
+}
+
 # Both of these clients speak first.
 test_one_port() {
 	local i
@@ -133,12 +143,15 @@ test_one_port() {
 }
 
 start_nginx
+spawn echo python3 "$ROOT/tests/peer.py" echo "$ECHO"
+wait_listening "$ECHO" echo
 start_sshd "$SSH_PORT" "$FRONT"
 write_config
 start_proxyd -c "$TMP/proxyd.yaml"
 test_host
 test_without_host
 test_rejections
+test_ends
 test_one_port
 assert_no_active_flows
 stop_proxyd

@@ -1,9 +1,10 @@
-"""TLS clients that send their ClientHello as no library does. What the server's page says is printed.
+"""Clients that send their first bytes as no library does. What the server's page says is printed.
 
 hello.py split PORT CA NAME      every split: some bytes, a pause, the rest; says how many splits there were
 hello.py bytes PORT CA NAME      byte by byte
 hello.py records PORT CA NAME    in records of one byte
 hello.py large PORT CA NAME      of over 16 KiB: thousands of protocols to choose from
+hello.py ends PORT HOST          HTTP requests whose end comes with them, to a server that sends them back
 hello.py raw PORT                what standard input has, then the answer up to its end
 
 Certificates are verified. Ports are those of 127.0.0.1.
@@ -110,6 +111,27 @@ def large(port, ca, name):
     return ask(port, ca, name, pieces, protocols)
 
 
+def ends(port, host):
+    request = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+
+    def exchange(number):
+        with connect(port) as client:
+            if number % 2:
+                client.sendall(request[:10])
+                time.sleep(0.002)
+            # The end in the segment of the last bytes, not in one of its own.
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            client.sendall(request[10:] if number % 2 else request)
+            client.shutdown(socket.SHUT_WR)
+            answer = b""
+            while data := client.recv(65536):
+                answer += data
+        return answer == request
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        return f"{sum(pool.map(exchange, range(300)))} of 300"
+
+
 def raw(port):
     with connect(port) as connection:
         connection.sendall(sys.stdin.buffer.read())
@@ -124,6 +146,8 @@ def main(mode, port, *arguments):
         raw(port)
     elif mode == "split":
         print(split(port, *arguments))
+    elif mode == "ends":
+        print(ends(port, *arguments))
     elif mode == "large":
         print(large(port, *arguments))
     elif mode == "bytes":
