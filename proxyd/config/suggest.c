@@ -48,7 +48,7 @@ const char *suggest(const char *word, const char *const *names, size_t count)
 {
 	size_t length = strlen(word);
 	const char *nearest = NULL;
-	unsigned int best = (unsigned int)(length < 3 ? 1 : 1 + length / 3);
+	unsigned int best = (unsigned int)(length < 3 ? 1 : (length + 1) / 3);
 
 	if (length > WORD_MAX)
 		return NULL;

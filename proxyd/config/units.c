@@ -122,16 +122,20 @@ int units_parse_count(const char *text, uint64_t *count, const char **why)
 
 int units_parse_mark(const char *text, uint64_t *mark, const char **why)
 {
-	char *end;
+	static const char example[] = "it is no number, as in 7 or 0x1f";
+	unsigned long long number;
 
 	if (text[0] != '0' || (text[1] != 'x' && text[1] != 'X'))
-		return parse(text, none, mark, why, "it is no number, as in 7 or 0x1f");
-	*why = "it is no number, as in 7 or 0x1f";
+		return parse(text, none, mark, why, example);
+	*why = example;
 	if (!text[2] || strspn(text + 2, "0123456789abcdefABCDEF") != strlen(text + 2))
 		return -EINVAL;
 	errno = 0;
-	*mark = strtoull(text, &end, 16);
-	return errno ? -EINVAL : 0;
+	number = strtoull(text, NULL, 16);
+	if (errno)
+		return -EINVAL;
+	*mark = number;
+	return 0;
 }
 
 const char *units_format_bytes(uint64_t bytes, char text[UNITS_TEXT])

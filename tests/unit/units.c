@@ -141,3 +141,99 @@ Test(units, durations_refused)
 
 	refuse(units_parse_duration, cases, COUNT(cases));
 }
+
+Test(units, percentages_and_rates)
+{
+	static const struct good percentages[] = {
+		{"0%", 0}, {"20%", 20}, {"100%", 100}, {"007%", 7}};
+	static const struct good rates[] = {{"0", 0}, {"50", 50}, {"50/s", 50}};
+	static const struct bad no_percentages[] = {
+		{"", "no percentage, as in 20%"},
+		{"20", "20%"},
+		{"20 %", "20%"},
+		{"%", "20%"},
+		{"0.2", "20%"},
+		{"20%%", "20%"},
+		{"-1%", "20%"},
+	};
+	static const struct bad no_rates[] = {
+		{"", "no rate, as in 50/s"}, {"50/m", "50/s"}, {"/s", "50/s"},
+		{"50 /s", "50/s"},           {"50s", "50/s"},
+	};
+
+	accept(units_parse_percent, percentages, COUNT(percentages));
+	accept(units_parse_rate, rates, COUNT(rates));
+	refuse(units_parse_percent, no_percentages, COUNT(no_percentages));
+	refuse(units_parse_rate, no_rates, COUNT(no_rates));
+}
+
+Test(units, bandwidths)
+{
+	static const struct good cases[] = {
+		{"0", 0},
+		{"1000", 1000},
+		{"1000B/s", 1000},
+		{"10MiB", 10 << 20},
+		{"10MiB/s", 10 << 20},
+		{"3kB/s", 3000},
+		{"8kbit/s", 1000},
+		{"100Mbit/s", 12500000},
+		{"1Gbit", 125000000},
+	};
+	static const struct bad wrong[] = {
+		{"", "no bandwidth, as in 10MiB/s or 100Mbit/s"},
+		{"fast", "no bandwidth"},
+		{"10MiB/m", "no bandwidth"},
+		{"10mbit", "no bandwidth"},
+		{"8bit", "no bandwidth"},
+		{"/s", "no bandwidth"},
+		{"18446744073709551615Gbit", "too large"},
+	};
+
+	accept(units_parse_bandwidth, cases, COUNT(cases));
+	refuse(units_parse_bandwidth, wrong, COUNT(wrong));
+}
+
+Test(units, counts_and_marks)
+{
+	static const struct good counts[] = {
+		{"0", 0}, {"128", 128}, {"18446744073709551615", UINT64_MAX}};
+	static const struct good marks[] = {{"0", 0},
+					    {"7", 7},
+					    {"0x1f", 31},
+					    {"0XAB", 171},
+					    {"0xffffffffffffffff", UINT64_MAX}};
+	static const struct bad no_counts[] = {
+		{"", "no number"},    {"-1", "no number"},    {"1e3", "no number"},
+		{"0x1", "no number"}, {"1_000", "no number"}, {"18446744073709551616", "too large"},
+	};
+	static const struct bad no_marks[] = {
+		{"", "as in 7 or 0x1f"},     {"0x", "as in 7 or 0x1f"},
+		{"0x-1", "as in 7 or 0x1f"}, {"0xg", "as in 7 or 0x1f"},
+		{"1f", "as in 7 or 0x1f"},   {"0x10000000000000000", "as in 7 or 0x1f"},
+	};
+
+	accept(units_parse_count, counts, COUNT(counts));
+	accept(units_parse_mark, marks, COUNT(marks));
+	refuse(units_parse_count, no_counts, COUNT(no_counts));
+	refuse(units_parse_mark, no_marks, COUNT(no_marks));
+}
+
+Test(units, are_written_in_the_largest_that_fits)
+{
+	char text[UNITS_TEXT];
+
+	cr_expect_str_eq(units_format_bytes(0, text), "0B");
+	cr_expect_str_eq(units_format_bytes(1000, text), "1000B");
+	cr_expect_str_eq(units_format_bytes(1024, text), "1KiB");
+	cr_expect_str_eq(units_format_bytes(3 << 20, text), "3MiB");
+	cr_expect_str_eq(units_format_bytes(UINT64_MAX, text), "18446744073709551615B");
+	cr_expect_str_eq(units_format_duration(0, text), "0s");
+	cr_expect_str_eq(units_format_duration(1500, text), "1500ms");
+	cr_expect_str_eq(units_format_duration(90000, text), "90s");
+	cr_expect_str_eq(units_format_duration(7200000, text), "2h");
+	cr_expect_str_eq(units_format_percent(20, text), "20%");
+	cr_expect_str_eq(units_format_rate(50, text), "50/s");
+	cr_expect_str_eq(units_format_bandwidth(10 << 20, text), "10MiB/s");
+	cr_expect_str_eq(units_format_bandwidth(12500000, text), "12500000B/s");
+}
