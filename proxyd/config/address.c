@@ -123,3 +123,19 @@ bool address_equal(const struct address *one, const struct address *other)
 	return a.sin6_port == b.sin6_port && a.sin6_scope_id == b.sin6_scope_id &&
 	       !memcmp(&a.sin6_addr, &b.sin6_addr, sizeof(a.sin6_addr));
 }
+
+bool address_is_any(const struct address *address)
+{
+	struct sockaddr_in6 ipv6 = as_ipv6(address);
+
+	return IN6_IS_ADDR_UNSPECIFIED(&ipv6.sin6_addr) ||
+	       (IN6_IS_ADDR_V4MAPPED(&ipv6.sin6_addr) && !ipv6.sin6_addr.s6_addr32[3]);
+}
+
+bool address_is_loopback(const struct address *address)
+{
+	struct sockaddr_in6 ipv6 = as_ipv6(address);
+
+	return IN6_IS_ADDR_LOOPBACK(&ipv6.sin6_addr) ||
+	       (IN6_IS_ADDR_V4MAPPED(&ipv6.sin6_addr) && ipv6.sin6_addr.s6_addr[12] == 127);
+}

@@ -31,4 +31,8 @@ const char *address_format(const struct address *address, char text[ADDRESS_TEXT
  */
 bool address_equal(const struct address *one, const struct address *other);
 
+/* Whether it stands for every address of the host, or is one of the host's own to itself. */
+bool address_is_any(const struct address *address);
+bool address_is_loopback(const struct address *address);
+
 #endif

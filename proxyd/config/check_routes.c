@@ -128,18 +128,25 @@ static bool is_taken(const struct config *config, const struct config_match *mat
 	return false;
 }
 
-static bool has_route(const struct config *config, const struct config_listener *listener)
+static bool is_for(const struct config_route *route, const struct config_listener *listener)
 {
-	for (unsigned int i = 0; i < config->route_count; i++) {
-		const struct string_list *names = &config->routes[i].match.listeners;
+	const struct string_list *names = &route->match.listeners;
 
-		if (!names->count)
+	for (unsigned int i = 0; i < names->count; i++)
+		if (!strcmp(names->items[i], listener->name))
 			return true;
-		for (unsigned int j = 0; j < names->count; j++)
-			if (!strcmp(names->items[j], listener->name))
-				return true;
-	}
-	return false;
+	return !names->count;
+}
+
+/* A route with `upstream` as its own, CONFIG_NONE for any. NULL: there is none. */
+static const struct config_route *find_route(const struct config *config,
+					     const struct config_listener *listener, int upstream)
+{
+	for (unsigned int i = 0; i < config->route_count; i++)
+		if ((upstream == CONFIG_NONE || config->routes[i].upstream == upstream) &&
+		    is_for(&config->routes[i], listener))
+			return &config->routes[i];
+	return NULL;
 }
 
 /* Listeners without a route, and those for which some connections have none. */
@@ -154,7 +161,7 @@ static void check_taken(struct check *check)
 		char *name = listener->name;
 		const struct config_match match = {.listeners = {&name, 1}};
 
-		if (!has_route(config, listener)) {
+		if (!find_route(config, listener, CONFIG_NONE)) {
 			check_say(check, REPORT_WARNING, check_path(path, "listeners[%u]", i),
 				  "no route is for it: every connection is rejected; add one");
 		} else if (!is_taken(config, &match)) {
@@ -186,6 +193,44 @@ static void check_used(struct check *check)
 	}
 }
 
+/* Whether a connect to an endpoint ends up at a listener. */
+static bool leads_to(const struct config_endpoint *endpoint, const struct config_listener *listener)
+{
+	struct address address = listener->address;
+
+	if (endpoint->kind != ENDPOINT_ADDRESS)
+		return false;
+	if (address_is_any(&address) && address_is_loopback(&endpoint->address)) {
+		uint16_t port = address.ipv4.sin_port;
+
+		address = endpoint->address;
+		address.ipv4.sin_port = port;
+	}
+	return address_equal(&address, &endpoint->address);
+}
+
+static void check_loop(struct check *check, unsigned int upstream, unsigned int endpoint)
+{
+	const struct config *config = check->config;
+	char path[CHECK_PATH];
+
+	for (unsigned int i = 0; i < config->listener_count; i++) {
+		const struct config_listener *listener = &config->listeners[i];
+		const struct config_route *route;
+
+		if (!leads_to(&config->upstreams[upstream].endpoints[endpoint], listener))
+			continue;
+		route = find_route(config, listener, (int)upstream);
+		if (route)
+			check_say(
+				check, REPORT_WARNING,
+				check_path(path, "upstreams[%u].endpoints[%u]", upstream, endpoint),
+				"that is listener %s, which route %s leads back here, round and "
+				"round; name another server",
+				listener->name, route->name);
+	}
+}
+
 void check_routes(struct check *check)
 {
 	for (unsigned int i = 0; i < check->config->route_count; i++) {
@@ -193,6 +238,9 @@ void check_routes(struct check *check)
 		check_reachable(check, i);
 		check_mirror(check, i);
 	}
+	for (unsigned int i = 0; i < check->config->upstream_count; i++)
+		for (unsigned int j = 0; j < check->config->upstreams[i].endpoint_count; j++)
+			check_loop(check, i, j);
 	check_taken(check);
 	check_used(check);
 }

@@ -620,6 +620,33 @@ Test(config_errors, sense)
 	expect(cases, COUNT(cases));
 }
 
+/* Round and round, until there are no descriptors left. */
+Test(config_errors, loops)
+{
+#define LOOPS(listeners, endpoint, match)                                                          \
+	"listeners: [" listeners "]\n"                                                             \
+	"upstreams: {name: a, endpoints: \"" endpoint "\"}\n"                                      \
+	"routes: [{match: {" match "}, upstream: a}, {reject: close}]\n"
+	static const struct wrong cases[] = {
+		{LOOPS("127.0.0.1:1", "127.0.0.1:1", "port: 3"),
+		 "f:2:33: warning: upstreams[0].endpoints[0]: that is listener listener-1, which "
+		 "route route-1 leads back here, round and round; name another server\n"},
+		{LOOPS("127.0.0.1:7, 0.0.0.0:1", "127.0.0.1:1", "listener: listener-2"),
+		 "f:2:33: warning: upstreams[0].endpoints[0]: that is listener listener-2, which "
+		 "route route-1 leads back here, round and round; name another server\n"},
+		{LOOPS("\"[::]:1\"", "[::1]:1", "port: 3"),
+		 "f:2:33: warning: upstreams[0].endpoints[0]: that is listener listener-1, which "
+		 "route route-1 leads back here, round and round; name another server\n"},
+		/* One after the other is fine. */
+		{LOOPS("127.0.0.1:1, 127.0.0.1:2", "127.0.0.1:2", "listener: listener-1"), ""},
+		{LOOPS("127.0.0.1:1", "127.0.0.1:2", "port: 3"), ""},
+		{LOOPS("127.0.0.1:1", "127.0.0.2:1", "port: 3"), ""},
+		{LOOPS("0.0.0.0:1", "192.0.2.1:1", "port: 3"), ""},
+	};
+
+	expect(cases, COUNT(cases));
+}
+
 /* ---- Bytes that are no text --------------------------------------------------------------- */
 
 #define EXPECT(bytes, says) expect_one(bytes, sizeof(bytes) - 1, says)
