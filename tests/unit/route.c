@@ -149,12 +149,15 @@ Test(route, destination)
 	expect_found(&config, "", NULL, "");
 	nets[0] = range_of("0.0.0.0/0");
 	expect_found(&config, "198.51.100.1:443", NULL, "net");
-	expect_found(&config, "", NULL, "");
 	route.match.destinations.count = 0;
 	expect_found(&config, "", NULL, "");
 	expect_found(&config, "198.51.100.1:443", NULL, "net");
 	route.match.ports.count = 0;
 	expect_found(&config, "", NULL, "net");
+	/* Not even every address is one that is not known. */
+	route.match.destinations.count = COUNT(nets);
+	expect_found(&config, "", NULL, "");
+	expect_found(&config, "198.51.100.1:443", NULL, "net");
 }
 
 static const struct config_match asking[] = {
