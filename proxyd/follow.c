@@ -79,12 +79,13 @@ static void mention_relayed(const struct proxy *proxy, const struct config *conf
 struct sockets {
 	unsigned int listeners;
 	unsigned int workers;
+	size_t count;
 	int *items;
 };
 
 static void close_sockets(struct sockets *sockets)
 {
-	for (unsigned int i = 0; sockets->items && i < sockets->listeners * sockets->workers; i++)
+	for (size_t i = 0; sockets->items && i < sockets->count; i++)
 		if (sockets->items[i] >= 0)
 			close(sockets->items[i]);
 	free(sockets->items);
@@ -109,15 +110,17 @@ static bool goes_on(const struct proxy *proxy, const struct config *before,
 static int open_sockets(struct proxy *proxy, struct config *config, const struct config *before,
 			struct sockets *out)
 {
-	struct sockets sockets = {config->listener_count, (unsigned int)proxy->settings.workers,
-				  NULL};
+	struct sockets sockets = {
+		.listeners = config->listener_count,
+		.workers = (unsigned int)proxy->settings.workers,
+	};
 	int one[SL_WORKERS_MAX], err = 0;
 
-	sockets.items = malloc((sockets.listeners + 1) * sockets.workers * sizeof(int));
+	sockets.count = (size_t)sockets.listeners * sockets.workers;
+	sockets.items = malloc((sockets.count + 1) * sizeof(int));
 	if (!sockets.items)
 		return -ENOMEM;
-	for (unsigned int i = 0; i < sockets.listeners * sockets.workers; i++)
-		sockets.items[i] = -1;
+	memset(sockets.items, -1, (sockets.count + 1) * sizeof(int));
 	for (unsigned int i = 0; !err && i < sockets.listeners; i++) {
 		if (goes_on(proxy, before, &config->listeners[i]))
 			continue;
