@@ -31,6 +31,25 @@ static void forget(struct watcher *watcher, struct watched *watched)
 	free(watched);
 }
 
+static void mark_absent(struct watcher *watcher)
+{
+	struct watched *watched;
+
+	TAILQ_FOREACH (watched, &watcher->all, entry)
+		watched->present = false;
+}
+
+static void forget_absent(struct watcher *watcher)
+{
+	struct watched *watched, *next;
+
+	for (watched = TAILQ_FIRST(&watcher->all); watched; watched = next) {
+		next = TAILQ_NEXT(watched, entry);
+		if (!watched->present)
+			forget(watcher, watched);
+	}
+}
+
 static struct watched *find(struct watcher *watcher, const struct upstream *upstream)
 {
 	struct watched *watched;
@@ -109,11 +128,7 @@ int watcher_follow(struct watcher *watcher, const struct plan *plan)
 
 		err = failed ? failed : err;
 	}
-	for (watched = TAILQ_FIRST(&watcher->all); watched; watched = next) {
-		next = TAILQ_NEXT(watched, entry);
-		if (!watched->present)
-			forget(watcher, watched);
-	}
+	forget_absent(watcher);
 	return err;
 }
 
@@ -131,12 +146,10 @@ int watcher_new(struct event_base *base, struct watcher **out)
 
 void watcher_free(struct watcher *watcher)
 {
-	struct watched *watched;
-
 	if (!watcher)
 		return;
-	while ((watched = TAILQ_FIRST(&watcher->all)))
-		forget(watcher, watched);
+	mark_absent(watcher);
+	forget_absent(watcher);
 	resolver_free(watcher->resolver);
 	free(watcher);
 }
