@@ -119,7 +119,6 @@ int watcher_follow(struct watcher *watcher, const struct plan *plan)
 {
 	const struct config *config = plan->config;
 	int err = follow_servers(watcher, config);
-	struct watched *watched, *next;
 
 	TAILQ_FOREACH (watched, &watcher->all, entry)
 		watched->present = false;
