@@ -120,8 +120,7 @@ int watcher_follow(struct watcher *watcher, const struct plan *plan)
 	const struct config *config = plan->config;
 	int err = follow_servers(watcher, config);
 
-	TAILQ_FOREACH (watched, &watcher->all, entry)
-		watched->present = false;
+	mark_absent(watcher);
 	for (unsigned int i = 0; i < config->upstream_count; i++) {
 		int failed = follow(watcher, plan->upstreams[i], &config->upstreams[i]);
 
