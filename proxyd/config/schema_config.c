@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* The table's part about the file as a whole, listeners and routes. */
 #include "config/schema_parts.h"
-
+#include "config/settings.h"
 #include "sidelane/shared.h"
 
 /* ---- Listeners ---------------------------------------------------------------------------- */
@@ -186,7 +186,7 @@ static const struct schema_key config_keys[] = {
 	 .max = GIB},
 	/* 107: sockaddr_un.sun_path with its end. */
 	{"control", "The control socket.", .type = &value_path, CONFIG(control),
-	 .fallback = "/run/proxyd/control.sock", .restart = true, .max = 107},
+	 .fallback = SETTINGS_CONTROL_DEFAULT, .restart = true, .max = 107},
 	{"cgroup",
 	 "Directory of a cgroup v2 that holds proxyd, to attach the sock_ops program to. Only lane "
 	 "`kernel` uses it.",

@@ -168,15 +168,14 @@ static const struct option_row rows[] = {
 
 void settings_init(struct settings *settings)
 {
-	*settings = (struct settings){
-		.lane = LANE_AUTO,
-		.window = 4 * 1024 * 1024,
-		.control = SETTINGS_CONTROL_DEFAULT,
-		.connect_timeout = 10 * 1000,
-		.idle_timeout = 60 * 60 * 1000,
-		.drain_timeout = 30 * 1000,
-		.probe = true,
-	};
+	*settings = (struct settings){.probe = true};
+	for (size_t i = 0; i < ROWS; i++) {
+		const struct schema_key *key = row_key(&rows[i]);
+		char why[VALUE_WHY];
+
+		if (key && key->fallback)
+			parse_key(&rows[i], settings, key->fallback, why);
+	}
 }
 
 static void print_help(void)
