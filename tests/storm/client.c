@@ -87,14 +87,16 @@ static int bind_address(int fd, uint32_t index)
 	return bind(fd, (struct sockaddr *)&source, sizeof(source)) ? -errno : 0;
 }
 
-static int open_connection(const struct address *to, uint32_t index, int rcvbuf)
+static int open_connection(const struct options *o, uint32_t index, int rcvbuf)
 {
+	const struct address *to = &o->connect;
 	int fd = socket(to->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int one = 1, error = 0;
 
 	if (fd < 0)
 		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
+	if (plan_has_urgent(&o->rules))
+		setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
 	if (rcvbuf)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf));
 	if (is_loopback4(to))
@@ -176,7 +178,7 @@ static bool start(struct loop *l, uint32_t index)
 	struct flow *f = storm_flow(s, index);
 	enum opener opener = plan_opener(plan_kind_of(&s->options->rules, index));
 	int rcvbuf = is_silent(opener) ? 0 : rcvbuf_of(s->options, index);
-	int fd = open_connection(&s->options->connect, index, rcvbuf);
+	int fd = open_connection(s->options, index, rcvbuf);
 	struct endpoint *e = fd < 0 ? NULL : loop_add(l, fd);
 
 	if (fd == -EADDRNOTAVAIL && l->now_ms < f->started_ms + s->options->timeout_ms)

@@ -47,6 +47,11 @@ static unsigned int weight(const struct plan_rules *rules, unsigned int kind)
 	return rules->except >> kind & 1 ? 0 : kinds[kind].weight;
 }
 
+bool plan_has_urgent(const struct plan_rules *rules)
+{
+	return weight(rules, (unsigned int)plan_kind_by_name("urgent"));
+}
+
 unsigned int plan_kind_of(const struct plan_rules *rules, uint32_t index)
 {
 	struct rng rng = flow_rng(rules, index, 0);

@@ -65,6 +65,10 @@ struct plan_rules {
 };
 
 unsigned int plan_kinds(void);
+
+/* Whether any flow may send urgent bytes, for which sockets need SO_OOBINLINE. */
+bool plan_has_urgent(const struct plan_rules *rules);
+
 const char *plan_kind_name(unsigned int kind);
 int plan_kind_by_name(const char *name);
 

@@ -16,8 +16,8 @@ int server_listen(const struct options *o, int *out)
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one,
-		   sizeof(one)); /* accepted sockets inherit it */
+	if (plan_has_urgent(&o->rules)) /* accepted sockets inherit it */
+		setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
 	if (bind(fd, (const struct sockaddr *)&o->listen.sa, o->listen.len) ||
 	    listen(fd, BACKLOG)) {
 		int error = -errno;
