@@ -36,6 +36,7 @@ struct options {
 	int core;
 	double seconds;
 	double warm_up;
+	bool polling;
 };
 
 struct measurement {
@@ -63,11 +64,12 @@ static void usage(FILE *to)
 	fputs("usage: echo_pair --traffic pingpong|stream|connections|idle --listen PORT\n"
 	      "                 [--target PORT] [--proxy-pid PID] [--flows N] [--size BYTES]\n"
 	      "                 [--seconds S] [--warm-up S] [--core N]\n"
+	      "                 [--poll]\n"
 	      "Serves on 127.0.0.1:LISTEN, connects to 127.0.0.1:TARGET (a proxy in front of it, "
 	      "or\n"
 	      "by default the server itself), measures, and prints one JSON object. With --core "
 	      "only\n"
-	      "that core's CPU time counts.\n",
+	      "that core's CPU time counts. With --poll the sockets are non-blocking.\n",
 	      to);
 }
 
@@ -127,6 +129,9 @@ static void parse_option(int option, struct options *out)
 	case 'o':
 		out->core = (int)parse_number(optarg, 4095);
 		break;
+	case 'n':
+		out->polling = true;
+		break;
 	case 'h':
 		usage(stdout);
 		exit(0);
@@ -148,6 +153,7 @@ static struct options parse_options(int argc, char **argv)
 		{"seconds", required_argument, NULL, 'd'},
 		{"warm-up", required_argument, NULL, 'w'},
 		{"core", required_argument, NULL, 'o'},
+		{"poll", no_argument, NULL, 'n'},
 		{"help", no_argument, NULL, 'h'},
 		{},
 	};
@@ -372,6 +378,7 @@ int main(int argc, char **argv)
 		.listener = listen_on(options.listen_port),
 		.flows = options.flows,
 		.size = options.size,
+		.polling = options.polling,
 	};
 	m.scope.server = start(&peers, peers_server);
 	close(peers.listener);

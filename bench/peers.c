@@ -2,8 +2,10 @@
 #include "peers.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -55,11 +57,17 @@ static _Noreturn __attribute__((format(printf, 2, 3))) void fail(const struct pe
 /*
  * EAGAIN is not always a timeout: a receive on a socket in a sockmap may return it at once. So the
  * clock decides, and it is first read after the first EAGAIN to keep it out of the usual path.
+ * Non-blocking peers wait here for the event.
  */
-static void check_stall(const struct peers *peers, const char *what, uint64_t *since)
+static void check_stall(const struct peers *peers, int fd, short event, uint64_t *since)
 {
+	const char *what = event == POLLIN ? "recv" : "send";
+	struct pollfd wait = {.fd = fd, .events = event};
+
 	if (errno != EAGAIN && errno != EINTR)
 		fail(peers, "%s: %s", what, strerror(errno));
+	if (peers->polling && poll(&wait, 1, CALL_TIMEOUT * 1000) > 0)
+		return;
 	if (!*since)
 		*since = now_ns();
 	if (now_ns() - *since > STALL_TIMEOUT * 1000000000ULL)
@@ -74,7 +82,7 @@ static void send_all(const struct peers *peers, int fd, const char *data, size_t
 		ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
 
 		if (n < 0) {
-			check_stall(peers, "send", &since);
+			check_stall(peers, fd, POLLOUT, &since);
 			continue;
 		}
 		data += n;
@@ -92,7 +100,7 @@ static size_t receive_all(const struct peers *peers, int fd, char *data, size_t 
 		ssize_t n = recv(fd, data + got, size - got, 0);
 
 		if (n < 0)
-			check_stall(peers, "recv", &since);
+			check_stall(peers, fd, POLLIN, &since);
 		else if (n == 0)
 			break;
 		else
@@ -129,6 +137,8 @@ static int connect_to_target(const struct peers *peers)
 	set_options(peers, fd);
 	if (connect(fd, (const struct sockaddr *)&peers->target, sizeof(peers->target)))
 		fail(peers, "connect: %s", strerror(errno));
+	if (peers->polling && fcntl(fd, F_SETFL, O_NONBLOCK))
+		fail(peers, "fcntl: %s", strerror(errno));
 	return fd;
 }
 
@@ -197,7 +207,7 @@ static void stream_serve(const struct peers *peers, struct worker *worker, int f
 
 	while ((n = recv(fd, block, READ_SIZE, 0)) != 0) {
 		if (n < 0) {
-			check_stall(peers, "recv", &since);
+			check_stall(peers, fd, POLLIN, &since);
 			continue;
 		}
 		since = 0;
@@ -317,7 +327,8 @@ static void *server_thread(void *argument)
 	const struct peers *peers = thread->peers;
 
 	for (;;) {
-		int fd = accept4(peers->listener, NULL, NULL, SOCK_CLOEXEC);
+		int fd = accept4(peers->listener, NULL, NULL,
+				 SOCK_CLOEXEC | (peers->polling ? SOCK_NONBLOCK : 0));
 
 		if (fd < 0)
 			fail(peers, "accept: %s", strerror(errno));
