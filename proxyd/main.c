@@ -22,6 +22,7 @@ static const struct command {
 	{"reload", cmd_reload, "have it read its config file again"},
 	{"drain", cmd_drain, "give a listener or an endpoint no new flows"},
 	{"set", cmd_set, "change an endpoint's weight"},
+	{"accelerate", cmd_accelerate, "move local connections' payload from socket to socket"},
 	{"doctor", cmd_doctor, "find out what this kernel lets proxyd do"},
 	{"version", cmd_version, "print the version"},
 	{"help", cmd_help, "print this"},
@@ -42,7 +43,7 @@ static int cmd_help(int argc, char **argv)
 	printf("usage: proxyd COMMAND [OPTION...]\n\n"
 	       "A transparent TCP proxy whose payload does not pass through the proxy.\n\n");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		printf("  %-8s %s\n", commands[i].name, commands[i].help);
+		printf("  %-10s %s\n", commands[i].name, commands[i].help);
 	printf("\nEach has --help. See proxyd(8).\n");
 	return 0;
 }

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#define _GNU_SOURCE
+#include "direct/lane.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "direct/namespaces.h"
+#include "log.h"
+#include "probe/capabilities.h"
+#include "probe/cgroup.h"
+
+#include "direct_programs.skel.h"
+
+#define SOCKETS_MAX (64 * 1024)
+
+/* Of the maps' layout: another one must not be adopted. */
+#define LAYOUT 1
+
+/* Who holds the sockets that are in the lane is asked again after so long. */
+#define OWNERS_MS 5000
+/* For others at once, but a pass takes at most so small a share of a core. */
+#define OWNERS_SHARE 50
+
+/* A record counts as fresh if its end was seen in one of the last two scans. */
+#define FRESH_SCANS 2
+
+struct direct_lane {
+	struct direct_programs *programs;
+	struct bpf_link *scan, *owners;
+	struct namespaces *namespaces;
+	enum direct_mode mode;
+	int cgroup;
+	int directory; /* where it is pinned; -1: nowhere */
+	bool first;
+	char path[512];
+	uint64_t began_ns[FRESH_SCANS]; /* of the last scans, the oldest first */
+	uint64_t owners_ns;             /* when it was asked who holds the sockets, */
+	uint64_t owners_cost_ns;        /* and what of this thread's time that took */
+};
+
+static const char *const pinned[] = {"lane", "ends", "records", "totals"};
+
+/* CLOCK_MONOTONIC is what bpf_ktime_get_ns() tells. */
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+}
+
+static int log_libbpf(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	char line[512];
+
+	(void)level;
+	vsnprintf(line, sizeof(line), format, arguments);
+	line[strcspn(line, "\n")] = '\0';
+	log_debug("libbpf: %s", line);
+	return 0;
+}
+
+static int open_cgroup(struct direct_lane *lane, const char *path, uint64_t *id)
+{
+	struct stat facts;
+
+	lane->cgroup = cgroup_open(path);
+	if (lane->cgroup < 0) {
+		log_error("--cgroup %s: %s; it must be the directory of a cgroup v2", path,
+			  strerror(-lane->cgroup));
+		return lane->cgroup;
+	}
+	if (fstat(lane->cgroup, &facts))
+		return -errno;
+	*id = facts.st_ino; /* kernfs: the inode's number is the id, on 64 bits */
+	return 0;
+}
+
+/* Open the directory to pin in, make it if need be, and lock it. */
+static int open_directory(struct direct_lane *lane, const char *pin, uint64_t cgroup)
+{
+	struct statfs system;
+
+	if (statfs(pin, &system) || system.f_type != BPF_FS_MAGIC) {
+		log_error("--pin %s: not a BPF file system; mount -t bpf bpf %s", pin, pin);
+		return -EINVAL;
+	}
+	snprintf(lane->path, sizeof(lane->path), "%s/sidelane-direct-%d-%llu", pin, LAYOUT,
+		 (unsigned long long)cgroup);
+	if (lane->mode == DIRECT_RUN && mkdir(lane->path, 0700) && errno != EEXIST) {
+		log_error("%s: %s", lane->path, strerror(errno));
+		return -errno;
+	}
+	lane->directory = open(lane->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (lane->directory < 0)
+		return -errno;
+	if (lane->mode != DIRECT_STATUS && flock(lane->directory, LOCK_EX | LOCK_NB)) {
+		log_error("%s: another proxyd accelerates this cgroup; stop it first", lane->path);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static int set_pins(struct direct_lane *lane)
+{
+	char path[sizeof(lane->path) + 16];
+	int err = 0;
+
+	if (lane->directory < 0)
+		return 0;
+	for (size_t i = 0; !err && i < sizeof(pinned) / sizeof(pinned[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", lane->path, pinned[i]);
+		if (lane->mode != DIRECT_RUN && access(path, F_OK))
+			return -errno;
+		err = bpf_map__set_pin_path(
+			bpf_object__find_map_by_name(lane->programs->obj, pinned[i]), path);
+	}
+	return err;
+}
+
+static void configure(struct direct_programs *programs, const struct direct_settings *settings,
+		      uint64_t id)
+{
+	programs->rodata->cgroup_id = id;
+	programs->rodata->any_program = settings->any_program;
+	programs->rodata->eager = settings->eager;
+	programs->rodata->watch_only = settings->mode == DIRECT_DRY_RUN;
+	programs->rodata->look_only = settings->mode == DIRECT_STATUS;
+	memcpy(&programs->bss->filter, &settings->filter, sizeof(settings->filter));
+	programs->bss->leave_old = !settings->existing && settings->mode == DIRECT_RUN;
+	bpf_map__set_max_entries(programs->maps.lane, SOCKETS_MAX);
+	bpf_map__set_max_entries(programs->maps.records, SOCKETS_MAX);
+}
+
+static int load(struct direct_lane *lane, const struct direct_settings *settings, uint64_t id)
+{
+	char missing[256];
+	int err;
+
+	libbpf_set_print(log_libbpf);
+	lane->programs = direct_programs__open();
+	if (!lane->programs)
+		return -errno;
+	configure(lane->programs, settings, id);
+	err = set_pins(lane);
+	if (err)
+		return err;
+	err = direct_programs__load(lane->programs);
+	if (!err)
+		return 0;
+	if (capabilities_missing(missing, sizeof(missing)))
+		log_error("cannot load the programs: missing %s", missing);
+	else
+		log_error("cannot load the programs: %s; this kernel may be too old (--verbose "
+			  "says more)",
+			  strerror(-err));
+	return err;
+}
+
+static int fill_programs(const struct direct_lane *lane, const struct direct_settings *settings)
+{
+	const __u8 yes = 1;
+	int err = 0;
+
+	for (unsigned int i = 0; !err && i < settings->program_count; i++)
+		err = bpf_map_update_elem(bpf_map__fd(lane->programs->maps.programs),
+					  settings->programs[i], &yes, BPF_ANY);
+	return err;
+}
+
+/* Sockets take the program of the time when they are inserted: attach first. */
+static int attach(struct direct_lane *lane, const struct direct_settings *settings)
+{
+	struct direct_programs *programs = lane->programs;
+	int err = fill_programs(lane, settings);
+
+	if (!err && lane->mode == DIRECT_RUN)
+		err = bpf_prog_attach(bpf_program__fd(programs->progs.verdict),
+				      bpf_map__fd(programs->maps.lane), BPF_SK_MSG_VERDICT, 0);
+	if (err)
+		return err;
+	lane->scan = bpf_program__attach_iter(programs->progs.scan, NULL);
+	if (!lane->scan)
+		return -errno;
+	lane->owners = bpf_program__attach_iter(programs->progs.owners, NULL);
+	return lane->owners ? 0 : -errno;
+}
+
+static int open_all(struct direct_lane *lane, const struct direct_settings *settings)
+{
+	uint64_t id = 0;
+	int err = open_cgroup(lane, settings->cgroup, &id);
+
+	if (!err && lane->mode != DIRECT_DRY_RUN)
+		err = open_directory(lane, settings->pin, id);
+	if (!err)
+		err = load(lane, settings, id);
+	if (err)
+		return err;
+	err = attach(lane, settings);
+	if (!err)
+		err = namespaces_new(&lane->namespaces);
+	if (err)
+		log_error("cannot attach the programs: %s", strerror(-err));
+	return err;
+}
+
+int direct_lane_new(const struct direct_settings *settings, struct direct_lane **out)
+{
+	struct direct_lane *lane = calloc(1, sizeof(*lane));
+	int err;
+
+	if (!lane)
+		return -ENOMEM;
+	lane->mode = settings->mode;
+	lane->cgroup = -1;
+	lane->directory = -1;
+	lane->first = true;
+	err = open_all(lane, settings);
+	if (err) {
+		direct_lane_free(lane);
+		return err;
+	}
+	if (lane->mode == DIRECT_CLEAR)
+		direct_lane_stop(lane);
+	*out = lane;
+	return 0;
+}
+
+void direct_lane_free(struct direct_lane *lane)
+{
+	if (!lane)
+		return;
+	bpf_link__destroy(lane->scan);
+	bpf_link__destroy(lane->owners);
+	direct_programs__destroy(lane->programs);
+	namespaces_free(lane->namespaces);
+	if (lane->cgroup >= 0)
+		close(lane->cgroup);
+	if (lane->directory >= 0)
+		close(lane->directory);
+	free(lane);
+}
+
+void direct_lane_stop(struct direct_lane *lane)
+{
+	lane->programs->bss->stopping = 1;
+}
+
+struct reading {
+	const struct bpf_link *link;
+	void (*list)(const struct sl_sighting *sighting, void *user);
+	void *user;
+};
+
+/* Make the iterator go round: the caller's network namespace is that of its creation. */
+static int read_iterator(void *user)
+{
+	const struct reading *reading = user;
+	int fd = bpf_iter_create(bpf_link__fd(reading->link));
+	struct sl_sighting sightings[64];
+	size_t have = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	for (;;) {
+		n = read(fd, (char *)sightings + have, sizeof(sightings) - have);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			continue;
+		if (n <= 0)
+			break;
+		have += (size_t)n;
+		for (size_t i = 0; reading->list && i < have / sizeof(sightings[0]); i++)
+			reading->list(&sightings[i], reading->user);
+		memmove(sightings,
+			(char *)sightings + have / sizeof(sightings[0]) * sizeof(sightings[0]),
+			have % sizeof(sightings[0]));
+		have %= sizeof(sightings[0]);
+	}
+	n = n < 0 ? -errno : 0;
+	close(fd);
+	return (int)n;
+}
+
+/* The clock numbers the passes, so that no number comes twice, whoever did the one before. */
+static int ask_for_owners(struct direct_lane *lane, uint64_t now)
+{
+	struct reading reading = {.link = lane->owners};
+	uint64_t began = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	int err;
+
+	lane->owners_ns = now;
+	lane->programs->bss->owners_pass = (uint32_t)(now / 1000000);
+	err = read_iterator(&reading);
+	lane->owners_cost_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - began;
+	return err;
+}
+
+static bool owners_due(const struct direct_lane *lane, uint64_t now)
+{
+	uint64_t since = now - lane->owners_ns;
+
+	if (lane->programs->rodata->any_program || lane->mode == DIRECT_STATUS ||
+	    lane->mode == DIRECT_CLEAR)
+		return false;
+	return since >= OWNERS_MS * 1000000ULL ||
+	       (lane->programs->bss->owners_wanted && since >= lane->owners_cost_ns * OWNERS_SHARE);
+}
+
+static void begin_scan(struct direct_lane *lane, bool listing)
+{
+	struct direct_programs__bss *shared = lane->programs->bss;
+
+	shared->fresh_ns = lane->began_ns[0];
+	memmove(lane->began_ns, lane->began_ns + 1, sizeof(lane->began_ns) - sizeof(uint64_t));
+	lane->began_ns[FRESH_SCANS - 1] = clock_ns(CLOCK_MONOTONIC);
+	shared->listing = listing;
+	shared->owners_wanted = 0;
+	shared->restless = 0;
+	memset(shared->counts, 0, sizeof(shared->counts));
+}
+
+int direct_lane_scan(struct direct_lane *lane, struct direct_counts *counts,
+		     void (*list)(const struct sl_sighting *sighting, void *user), void *user)
+{
+	struct reading reading = {.link = lane->scan, .list = list, .user = user};
+	struct direct_programs__bss *shared = lane->programs->bss;
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	size_t skipped;
+	int err;
+
+	if (owners_due(lane, now)) {
+		err = ask_for_owners(lane, now);
+		if (err)
+			return err;
+	}
+	namespaces_refresh(lane->namespaces, lane->cgroup);
+	begin_scan(lane, list != NULL);
+	err = namespaces_visit(lane->namespaces, read_iterator, &reading, &skipped);
+	if (skipped && lane->first)
+		log_warning("%zu network namespaces cannot be entered (CAP_SYS_ADMIN): their "
+			    "connections are left alone",
+			    skipped);
+	lane->first = false;
+	shared->leave_old = 0;
+	for (int i = 0; i < SL_REASONS; i++)
+		counts->reasons[i] = shared->counts[i];
+	counts->restless = shared->restless + shared->owners_wanted;
+	return err;
+}
+
+int direct_lane_enrolled(const struct direct_lane *lane)
+{
+	int map = bpf_map__fd(lane->programs->maps.lane);
+	__u64 key, next;
+	int count = 0;
+
+	for (void *from = NULL; !bpf_map_get_next_key(map, from, &next); from = &key) {
+		key = next;
+		count++;
+	}
+	return errno == ENOENT ? count : -errno;
+}
+
+int direct_lane_totals(const struct direct_lane *lane, struct sl_direct_totals *totals)
+{
+	int cpus = libbpf_num_possible_cpus();
+	struct sl_direct_totals *each = cpus > 0 ? calloc((size_t)cpus, sizeof(*each)) : NULL;
+	__u32 zero = 0;
+	int err;
+
+	memset(totals, 0, sizeof(*totals));
+	if (!each)
+		return -ENOMEM;
+	err = bpf_map_lookup_elem(bpf_map__fd(lane->programs->maps.totals), &zero, each);
+	for (int i = 0; !err && i < cpus; i++) {
+		for (int verdict = 0; verdict < 4; verdict++)
+			totals->messages[verdict] += each[i].messages[verdict];
+		totals->direct += each[i].direct;
+		totals->passed += each[i].passed;
+		totals->vanished += each[i].vanished;
+	}
+	free(each);
+	return err;
+}
+
+void direct_lane_unpin(struct direct_lane *lane)
+{
+	if (lane->directory < 0)
+		return;
+	for (size_t i = 0; i < sizeof(pinned) / sizeof(pinned[0]); i++)
+		unlinkat(lane->directory, pinned[i], 0);
+	rmdir(lane->path);
+}
+
+bool direct_lane_running(const struct direct_lane *lane)
+{
+	if (flock(lane->directory, LOCK_SH | LOCK_NB))
+		return true;
+	flock(lane->directory, LOCK_UN);
+	return false;
+}

@@ -1,0 +1,44 @@
+#!/bin/bash
+# kill -9: connections go on in the lane that is pinned, the next proxyd adopts it, --clear ends it
+# and says what it waits for.
+. "$(dirname "$0")/lib.sh"
+
+begin_direct
+free_port BACKEND
+start_accelerate --interval 20ms --program "$PYTHON"
+start_ends 127.0.0.1 "$BACKEND" 3
+talk_into_lane 6
+
+kill_accelerate
+before=$(direct_status .bytes.direct)
+ends talk 100
+assert_equal $((before + 3 * 2 * 100 * 64)) "$(direct_status .bytes.direct)" "bytes direct after kill -9"
+assert_equal false "$(direct_status '.running | tostring')" "whether proxyd is running"
+
+start_accelerate --interval 20ms --program "$PYTHON"
+wait_sockets in_lane 6
+ends talk 100
+! accelerate 2>"$TMP/second.log" || fail "a second proxyd takes the same cgroup"
+grep -q 'another proxyd' "$TMP/second.log" || fail "it says: $(cat "$TMP/second.log")"
+say "adopted"
+
+# Bytes that went direct and were not read: nobody may be taken out.
+ends send 20000
+kill_accelerate
+! accelerate --clear --drain-timeout 1s 2>"$TMP/clear.log" || fail "--clear does not wait"
+grep -q 'the programs of 3 have not read' "$TMP/clear.log" || fail "--clear says: $(cat "$TMP/clear.log")"
+grep -q -- '--clear' "$TMP/clear.log" || fail "no word of what to do: $(cat "$TMP/clear.log")"
+assert_equal reader "$(direct_status '[.connections[] | select(.waits_for) | .waits_for[]] | unique[0]')" \
+	"what they wait for"
+ends send 20000
+ends drain
+assert_equal 0 "$ANSWER" "bytes that are missing"
+accelerate --clear || fail "--clear fails"
+assert_nothing_pinned
+accelerate --clear || fail "--clear fails where there is nothing to clear"
+! accelerate --status 2>"$TMP/status.log" || fail "--status finds what is not there"
+grep -q 'is not accelerated' "$TMP/status.log" || fail "--status says: $(cat "$TMP/status.log")"
+ends talk 100
+ends half 100000
+end "$ENDS_PID"
+say "cleared when everything was read"

@@ -1,0 +1,114 @@
+# shellcheck shell=bash
+# What the tests of `proxyd accelerate` share: a cgroup and a BPF file system of their own, which are
+# gone when the test ends. Source it instead of ../lib.sh.
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+HERE=$(dirname "${BASH_SOURCE[0]}")
+need_root
+need bpftool jq python3
+
+PIN=$TMP/bpf
+CGROUP_ROOT=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)
+CGROUP=$CGROUP_ROOT/sidelane-$TEST-$$
+# shellcheck disable=SC2034 # used by the tests
+PYTHON=$(python3 -c 'import os; print(os.path.basename(os.readlink("/proc/self/exe")))')
+trap end_direct EXIT
+
+begin_direct() {
+	[[ -n $CGROUP_ROOT ]] || skip "no cgroup v2 is mounted"
+	mkdir "$PIN" "$CGROUP"
+	mount -t bpf bpf "$PIN" || skip "cannot mount a BPF file system"
+	"$PROXYD" accelerate --cgroup "$CGROUP" --pin "$PIN" --dry-run --duration 1ms >"$TMP/probe.log" 2>&1 ||
+		skip "no direct lane here: $(cat "$TMP/probe.log")"
+}
+
+end_direct() {
+	local status=$? i
+	trap '' HUP INT TERM
+	for i in "${!SPAWNED[@]}"; do
+		end "${SPAWNED[i]%% *}"
+	done
+	umount "$PIN" 2>/dev/null || true
+	for ((i = 0; i < 50; i++)); do
+		rmdir "$CGROUP" 2>/dev/null && break
+		sleep 0.1
+	done
+	(exit "$status")
+	cleanup
+}
+
+# Prefix of a command that is to run inside the cgroup.
+# shellcheck disable=SC2016,SC2034 # expanded by the shell that it starts; used by the tests
+INSIDE=(bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$CGROUP")
+
+# ---- proxyd accelerate ----
+
+accelerate() { "$PROXYD" accelerate --cgroup "$CGROUP" --pin "$PIN" "$@"; }
+
+ACCELERATE_RUNS=0
+start_accelerate() { # ARGS...
+	ACCELERATE_RUNS=$((ACCELERATE_RUNS + 1))
+	spawn "accelerate-$ACCELERATE_RUNS" "$PROXYD" accelerate --cgroup "$CGROUP" --pin "$PIN" "$@"
+	ACCELERATE_PID=$SPAWNED_PID
+	ACCELERATE_LOG=$TMP/accelerate-$ACCELERATE_RUNS.log
+	wait_until 20 grep -qs ready "$ACCELERATE_LOG" || fail "proxyd accelerate is not ready"
+}
+
+# SIGTERM: everybody leaves the lane and nothing stays behind.
+stop_accelerate() {
+	local status=0
+	kill -TERM "$ACCELERATE_PID"
+	wait_until 30 gone "$ACCELERATE_PID" || fail "proxyd accelerate has not ended after 30 s"
+	wait "$ACCELERATE_PID" || status=$?
+	forget "$ACCELERATE_PID"
+	assert_no_sanitizer_report "$ACCELERATE_LOG"
+	assert_equal 0 "$status" "exit status of proxyd accelerate"
+	assert_nothing_pinned
+}
+
+kill_accelerate() {
+	kill -KILL "$ACCELERATE_PID"
+	wait "$ACCELERATE_PID" 2>/dev/null || true
+	forget "$ACCELERATE_PID"
+}
+
+assert_nothing_pinned() {
+	[[ -z $(find "$PIN" -mindepth 1 -name 'sidelane*') ]] || fail "left in $PIN: $(ls -R "$PIN")"
+}
+
+direct_status() { accelerate --status --json --connections | jq -er "$1"; } # JQ-FILTER
+
+sockets() { direct_status ".sockets.$1"; } # REASON
+
+sockets_are() { [[ $(sockets "$1") == "$2" ]]; } # REASON COUNT
+
+wait_sockets() { # REASON COUNT
+	wait_until 10 sockets_are "$1" "$2" || fail "not $2 sockets '$1': $(direct_status .sockets)"
+}
+
+# ---- both ends of some connections (ends.py) ----
+
+# Starts them in the cgroup, as coprocess-like files: ENDS_IN, ENDS_OUT.
+start_ends() { # HOST BACKEND PAIRS ARGS...
+	coproc ENDS { exec "${INSIDE[@]}" "$HERE/ends.py" "$@" 2>"$TMP/ends.log"; }
+	SPAWNED+=("$ENDS_PID ends")
+	local answer
+	read -r -t 20 answer <&"${ENDS[0]}" || fail "the ends do not start: $(cat "$TMP/ends.log")"
+	assert_equal ready "$answer" "first line of the ends"
+}
+
+# Sets ANSWER to what they say.
+# shellcheck disable=SC2034 # used by the tests
+ends() { # COMMAND...
+	echo "$*" >&"${ENDS[1]}" || fail "the ends are gone: $(cat "$TMP/ends.log")"
+	read -r -t 60 _ ANSWER <&"${ENDS[0]}" || fail "ends $*: $(cat "$TMP/ends.log")"
+}
+
+# Until every socket is in the lane, they talk.
+talk_into_lane() { # SOCKETS
+	local i
+	for ((i = 0; i < 100; i++)); do
+		ends talk 30 1
+		! sockets_are in_lane "$1" || return 0
+	done
+	fail "not $1 sockets in the lane: $(direct_status .sockets)"
+}

@@ -1,0 +1,82 @@
+#!/bin/bash
+# storm's two sides straight at each other, in an accelerated cgroup, over IPv4 and IPv6: no byte lost,
+# doubled, reordered or foreign, no hang, no wrong close. Whatever is eligible is enrolled at once, bulk
+# too, so that both ways of a message alternate.
+#
+#   storm.sh calm|churn|kill
+#     calm    proxyd accelerates all the time
+#     churn   it starts and stops all the time: live connections enter the lane and leave it
+#     kill    it is killed and started again: the next one adopts
+#
+#   CONNECTIONS  for each address family (default 20000; calm and kill 10000)
+#   SEED         of storm (default random, printed)
+. "$(dirname "$0")/lib.sh"
+TOOLS=${TOOLS:-$ROOT/build/release/tests/storm}
+[[ -x $TOOLS/storm ]] || fail "$TOOLS/storm is not there: build it first"
+MODE=${1:?"usage: storm.sh calm|churn|kill"}
+TEST=$TEST.$MODE
+DEFAULT=10000
+[[ $MODE != churn ]] || DEFAULT=20000
+((QUICK == 0)) || DEFAULT=2000
+CONNECTIONS=${CONNECTIONS:-$DEFAULT}
+SEED=${SEED:-$SRANDOM}
+EAGER=(--any-program --existing --debug-eager --interval 1ms)
+
+begin_direct
+free_port BACKEND
+
+storm_on() { alive "$STORM_PID"; }
+
+# Enough of the connections are there when it begins.
+start_storm() { # HOST
+	spawn storm "${INSIDE[@]}" "$TOOLS/storm" --connect "$1:$BACKEND" --listen "$1:$BACKEND" \
+		--connections "$CONNECTIONS" --threads 2 --concurrency 100 --seed "$SEED" \
+		--except urgent # sockets that may receive urgent bytes are not eligible
+	STORM_PID=$SPAWNED_PID
+}
+
+end_storm() { # HOST
+	local status=0
+	wait "$STORM_PID" || status=$?
+	forget "$STORM_PID"
+	((status == 0)) || fail "$1, seed $SEED: $(grep BAD "$TMP/storm.log" | head -n 5)" \
+		"$(tail -n 1 "$TMP/storm.log")"
+}
+
+# Bytes that went direct so far, before the totals go with the lane.
+DIRECT=0
+count_direct() {
+	local now
+	now=$(direct_status .bytes.direct 2>/dev/null) || return 0
+	DIRECT=$((DIRECT + now))
+}
+
+for host in 127.0.0.1 '[::1]'; do
+	DIRECT=0
+	ROUNDS=0
+	[[ $MODE == churn ]] || start_accelerate "${EAGER[@]}"
+	start_storm "$host"
+	while storm_on; do
+		case $MODE in
+		calm) sleep 0.2 ;;
+		churn)
+			start_accelerate "${EAGER[@]}"
+			sleep 0.4
+			count_direct
+			stop_accelerate
+			;;
+		kill)
+			sleep 0.3
+			kill_accelerate
+			sleep 0.1
+			start_accelerate "${EAGER[@]}"
+			;;
+		esac
+		ROUNDS=$((ROUNDS + 1))
+	done
+	end_storm "$host"
+	[[ $MODE == churn ]] || count_direct
+	[[ $MODE == churn ]] || stop_accelerate
+	assert_number "$DIRECT" -gt 1000000 "bytes that went direct"
+	say "$host, seed $SEED: $(tail -n 1 "$TMP/storm.log"), $DIRECT bytes direct, $ROUNDS rounds"
+done
