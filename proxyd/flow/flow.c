@@ -266,6 +266,9 @@ void flow_finish(struct flow *flow, int d)
 		flow_finish_reset(flow);
 		return;
 	}
+	/* Not when recv() first says 0: passed bytes may be on their way behind a backlog. */
+	if (d == SL_UP && flow->mirror)
+		mirror_end(flow->mirror);
 	flow->directions[d].state = DIRECTION_SHUT;
 	if (flow->directions[!d].state == DIRECTION_SHUT)
 		flow_close(flow, false);

@@ -7,7 +7,6 @@
 #include <sys/ioctl.h>
 
 #include "flow/bandwidth.h"
-#include "flow/mirror.h"
 #include "flow/relay.h"
 #include "flow/splicer.h"
 #include "flow/worker.h"
@@ -187,8 +186,6 @@ static ssize_t take(struct flow *flow, int d, size_t room)
 	direction->state = DIRECTION_ENDING;
 	if (taken < 0)
 		flow_reset(flow, d);
-	else if (d == SL_UP && flow->mirror)
-		mirror_end(flow->mirror);
 	return 0;
 }
 

@@ -220,11 +220,16 @@ static enum error_kind turned_away(enum limit_verdict verdict)
 	}
 }
 
+static struct limit *limit_of(const struct setup *setup)
+{
+	return setup->plan->limits[setup->listener - setup->plan->config->listeners];
+}
+
 static void admit(struct flow *flow)
 {
 	struct setup *setup = flow->setup;
 	const struct config_limits *limits = &setup->listener->limits;
-	struct limit *limit = setup->plan->limits[setup->listener - setup->plan->config->listeners];
+	struct limit *limit = limit_of(setup);
 	enum limit_verdict verdict = limit_admit(limit, &flow->source, worker_now_ms());
 
 	if (verdict == LIMIT_ADMITTED) {
@@ -234,10 +239,13 @@ static void admit(struct flow *flow)
 			begin_inspection(flow);
 		return;
 	}
-	if (verdict == LIMIT_DENIED || limits->action != LIMIT_QUEUE)
-		reject(flow, turned_away(verdict));
-	else
+	setup->refused = (uint8_t)verdict;
+	if (verdict != LIMIT_DENIED && limits->action == LIMIT_QUEUE) {
 		setup_wait(flow, limits->queue_timeout);
+		return;
+	}
+	limit_turned_away(limit, verdict);
+	reject(flow, turned_away(verdict));
 }
 
 void setup_retry(struct flow *flow)
@@ -250,10 +258,13 @@ void setup_retry(struct flow *flow)
 
 void setup_expired(struct flow *flow)
 {
-	if (flow->state == FLOW_INSPECTING)
+	if (flow->state == FLOW_INSPECTING) {
 		look(flow, true);
-	else
-		reject(flow, ERROR_QUEUE_TIMEOUT);
+		return;
+	}
+	if (!flow->limit)
+		limit_turned_away(limit_of(flow->setup), flow->setup->refused);
+	reject(flow, ERROR_QUEUE_TIMEOUT);
 }
 
 static int prepare(struct flow *flow, struct plan *plan, unsigned int listener, int fd)

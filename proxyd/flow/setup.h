@@ -22,6 +22,7 @@ struct setup {
 	struct endpoint *tried[UPSTREAM_TRIES_MAX]; /* a reference each */
 	unsigned int tried_count;
 	uint64_t give_up_at;  /* ms: end of the wait, inspection or connect; 0: not begun */
+	uint8_t refused;      /* enum limit_verdict: why it was not let in yet */
 	bool inspection_over; /* `inspected` is all that will be known */
 	bool heard_end;       /* the client will send no more */
 	struct inspected inspected;

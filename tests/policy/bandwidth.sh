@@ -1,0 +1,93 @@
+#!/bin/bash
+# A flow keeps to its own bandwidth in every lane, a listener's flows share theirs.
+. "$(dirname "$0")/../lib.sh"
+take_lane "$@"
+need python3
+
+FLOW=4000000   # bytes a second
+SHARED=6000000 # all together
+SECONDS_EACH=3
+CONFIG=$TMP/config.yaml
+listeners='' routes='' upstreams=''
+
+# A listener with these limits before a server of its own: sets NAME and NAME_BACK to the ports.
+add() { # NAME HOST LIMITS
+	free_port "$1"
+	free_port "$1_BACK"
+	local front=$1 back=$1_BACK
+	listeners+="  - {name: $1, address: \"$2:${!front}\", limits: {$3}}"$'\n'
+	routes+="  - {match: {listener: $1}, upstream: $1}"$'\n'
+	upstreams+="  - {name: $1, endpoints: \"$2:${!back}\", timeouts: {idle: 1s}}"$'\n'
+}
+
+measure() { # NAME HOST DIRECTION FLOWS
+	local back=$1_BACK
+	python3 "$ROOT/tests/policy/rate.py" "$2" "${!1}" "${!back}" "$3" "$4" "$SECONDS_EACH" \
+		>"$TMP/$1.rate" 2>"$TMP/$1.log"
+}
+
+# Never more than it should be; less only where the machine is too busy for it.
+check() { # NAME RATE BURST LEAST MOST
+	local first rest least most
+	read -r first rest least most <"$TMP/$1.rate" || fail "$1: nothing came through"
+	say "$1: $((rest / 1000)) kB/s, at first $((first / 1000)); shares $least to $most %"
+	assert_number "$rest" -le $(($2 + $2 / 20)) "$1: bytes a second"
+	assert_number "$rest" -ge $(($2 - $2 / 4)) "$1: bytes a second"
+	assert_number "$first" -le $(($2 + $2 / 20 + 2 * $3)) "$1: bytes a second at first"
+	assert_number "$least" -ge "$4" "$1: share of the slowest flow, percent"
+	assert_number "$most" -le "$5" "$1: share of the fastest flow, percent"
+}
+
+add OWN_UP 127.0.0.1 "flow_bandwidth: $FLOW"
+add OWN_DOWN 127.0.0.1 "flow_bandwidth: $FLOW"
+add OWN_V6 '[::1]' "flow_bandwidth: $FLOW"
+add SHARED_UP 127.0.0.1 "bandwidth: $SHARED"
+add SHARED_DOWN '[::1]' "bandwidth: $SHARED"
+add BOTH 127.0.0.1 "bandwidth: $SHARED, flow_bandwidth: $((SHARED / 6))"
+add DIALOGUE 127.0.0.1 'flow_bandwidth: 100MB'
+# Its buffers take longer to empty than a flow may be idle.
+add SLOW 127.0.0.1 'flow_bandwidth: 400000'
+printf 'lane: %s\nlisteners:\n%sroutes:\n%supstreams:\n%s' "$LANE" "$listeners" "$routes" "$upstreams" >"$CONFIG"
+start_proxyd -c "$CONFIG"
+
+# A flow that stays below its bandwidth also stays in its lane.
+python3 "$ROOT/tests/peer.py" echo "$DIALOGUE_BACK" >"$TMP/echo.log" 2>&1 &
+SPAWNED+=("$! echo")
+wait_listening "$DIALOGUE_BACK" "the echo server"
+python3 "$ROOT/tests/peer.py" send "$DIALOGUE" 1 >"$TMP/dialogue" || fail "the dialogue: $(cat "$TMP/dialogue")"
+assert_carried 100000
+
+jobs=()
+start() { measure "$@" & jobs+=($!); }
+start OWN_UP 127.0.0.1 up 2
+start OWN_DOWN 127.0.0.1 down 2
+start OWN_V6 ::1 up 1
+start SHARED_UP 127.0.0.1 up 7
+start SHARED_DOWN ::1 down 7
+start BOTH 127.0.0.1 up 3
+python3 "$ROOT/tests/policy/mirror.py" first "$SLOW_BACK" >"$TMP/first.log" 2>&1 &
+SPAWNED+=("$! first")
+wait_listening "$SLOW_BACK" "the slow flow's server"
+# shellcheck disable=SC2153 # set by add
+python3 "$ROOT/tests/policy/mirror.py" stream "$SLOW" 1500000 100000 0 >"$TMP/slow" 2>"$TMP/slow.log" &
+jobs+=($!)
+for job in "${jobs[@]}"; do
+	wait "$job" || fail "a measurement failed"
+done
+
+# The first ten segments are not paced, and on loopback these are large.
+SEGMENTS=$((10 * 65536))
+check OWN_UP $((2 * FLOW)) $((2 * SEGMENTS)) 80 120
+check OWN_DOWN $((2 * FLOW)) $((2 * SEGMENTS)) 80 120
+check OWN_V6 "$FLOW" "$SEGMENTS" 100 100
+check SHARED_UP "$SHARED" $((SHARED / 50)) 75 125
+check SHARED_DOWN "$SHARED" $((SHARED / 50)) 75 125
+check BOTH $((SHARED / 2)) $((3 * SEGMENTS)) 75 125
+read -r _ size _ ms <"$TMP/slow"
+say "a slow flow: $size bytes in $ms ms, though it may be idle for a second only"
+assert_number "$ms" -ge 1500 "milliseconds of the slow flow"
+if [[ $LANE != relay ]]; then
+	grep -q 'listener SHARED_UP: .*relay' "$PROXYD_LOG" || fail "the log does not say that flows are relayed"
+fi
+assert_no_active_flows
+stop_proxyd
