@@ -14,8 +14,8 @@ add() { # NAME ADDRESS KEYS
 	listeners+="  - {name: $1, address: \"$2:${!1}\", $3}"$'\n'
 }
 
-write_config() {
-	printf 'lane: %s\nworkers: 2\nlisteners:\n%s' "$LANE" "$listeners"
+write_config() { # WORKERS
+	printf 'lane: %s\nworkers: %s\nlisteners:\n%s' "$LANE" "$1" "$listeners"
 	printf 'routes: {upstream: echo}\nupstreams: {name: echo, endpoints: "127.0.0.1:%s"}\n' "$BACK"
 }
 
@@ -35,7 +35,7 @@ add SOURCE 0.0.0.0 'limits: {max_flows_per_source: 2}'
 add RATE 0.0.0.0 'limits: {rate_per_source: 5, rate_burst: 5}'
 add RATE_QUEUE 0.0.0.0 'limits: {rate_per_source: 5, rate_burst: 5, action: queue, queue_timeout: 20s}'
 add RELOAD 0.0.0.0 'limits: {max_flows: 2, action: queue, queue_timeout: 20s}'
-write_config >"$CONFIG"
+write_config 2 >"$CONFIG"
 
 spawn echo python3 "$ROOT/tests/peer.py" echo "$BACK"
 wait_listening "$BACK" "the echo server"
@@ -46,7 +46,7 @@ assert_equal 2 "$(turned_away ACCESS denied)" "clients denied"
 assert_equal 2 "$(turned_away ACCESS6 denied)" "clients denied, IPv6"
 run reject REJECT
 assert_equal 1 "$(turned_away REJECT flows)" "clients turned away by max_flows"
-run queue QUEUE
+run queue QUEUE 2
 assert_equal 0 "$(turned_away QUEUE flows)" "clients turned away from the queue"
 run queue_timeout IMPATIENT 700
 assert_equal 1 "$(turned_away IMPATIENT flows)" "clients who waited in vain"
@@ -78,4 +78,10 @@ assert_no_active_flows
 for listener in ACCESS REJECT QUEUE SOURCE RATE; do
 	assert_equal 0 "$(proxyd_status ".listeners.$listener.flows")" "flows counted at $listener"
 done
+stop_proxyd
+
+# One worker keeps the order of who waits.
+write_config 1 >"$CONFIG"
+start_proxyd -c "$CONFIG"
+run queue QUEUE 1
 stop_proxyd
