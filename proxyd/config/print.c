@@ -52,6 +52,15 @@ static json_t *escaped(json_t *value)
 	return value;
 }
 
+/* Nothing, which may be less than an empty mapping: that must have the keys that are required. */
+static json_t *unless_empty(json_t *mapping)
+{
+	if (json_object_size(mapping))
+		return mapping;
+	json_decref(mapping);
+	return NULL;
+}
+
 static json_t *key_to_json(const struct schema_key *key, const void *fields,
 			   const struct config *config)
 {
@@ -61,7 +70,7 @@ static json_t *key_to_json(const struct schema_key *key, const void *fields,
 	if (key->many)
 		return many_to_json(key, fields, config);
 	if (key->object)
-		return object_to_json(key->object, field, config);
+		return unless_empty(object_to_json(key->object, field, config));
 	return escaped(key->type->write(&scope, field));
 }
 
