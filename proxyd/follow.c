@@ -43,8 +43,10 @@ static uint16_t port_of(int fd)
  * One socket for each worker. Port 0 becomes, for the workers that follow, the one given. Returns
  * 0, or -errno with nothing open.
  */
-static int open_listener(struct proxy *proxy, struct config_listener *config, int *sockets)
+static int open_listener(struct proxy *proxy, struct plan *plan, unsigned int index, int *sockets)
 {
+	const struct interception *interception = plan->interceptions[index];
+	struct config_listener *config = &plan->config->listeners[index];
 	int err = listener_check(&config->address);
 
 	for (unsigned int i = 0; !err && i < proxy->settings.workers; i++) {
@@ -58,6 +60,8 @@ static int open_listener(struct proxy *proxy, struct config_listener *config, in
 		config->address.ipv4.sin_port = port_of(sockets[i]);
 		if (proxy->shared.sock_ops)
 			kernel_lane_claim(proxy->shared.kernel_lane, sockets[i]);
+		if (interception && !err)
+			err = interception_claim(interception, sockets[i]);
 	}
 	if (err)
 		report_listen(&config->address, err);
@@ -107,9 +111,10 @@ static bool goes_on(const struct proxy *proxy, const struct config *before,
 	return false;
 }
 
-static int open_sockets(struct proxy *proxy, struct config *config, const struct config *before,
+static int open_sockets(struct proxy *proxy, struct plan *plan, const struct config *before,
 			struct sockets *out)
 {
+	struct config *config = plan->config;
 	struct sockets sockets = {
 		.listeners = config->listener_count,
 		.workers = (unsigned int)proxy->settings.workers,
@@ -124,7 +129,7 @@ static int open_sockets(struct proxy *proxy, struct config *config, const struct
 	for (unsigned int i = 0; !err && i < sockets.listeners; i++) {
 		if (goes_on(proxy, before, &config->listeners[i]))
 			continue;
-		err = open_listener(proxy, &config->listeners[i], one);
+		err = open_listener(proxy, plan, i, one);
 		for (unsigned int w = 0; !err && w < sockets.workers; w++)
 			sockets.items[w * sockets.listeners + i] = one[w];
 	}
@@ -158,7 +163,7 @@ int proxy_listen(struct proxy *proxy, uint16_t *ports)
 	struct sockets sockets;
 	int err;
 
-	if (open_sockets(proxy, config, NULL, &sockets))
+	if (open_sockets(proxy, proxy->plan, NULL, &sockets))
 		return -PROXY_EXIT_LISTEN;
 	err = make_workers(proxy, &sockets);
 	close_sockets(&sockets);
@@ -212,6 +217,7 @@ static int switch_plan(struct proxy *proxy, struct plan *plan, bool *listening,
 
 	mention_fixed(before->config, plan->config);
 	mention_relayed(proxy, plan->config);
+	plan_release(before, plan);
 	for (unsigned int i = 0; i < proxy->shared.worker_count; i++) {
 		int *items = sockets->items + (size_t)i * sockets->listeners;
 		int failed = worker_follow(proxy->shared.workers[i], plan, items);
@@ -245,7 +251,7 @@ int proxy_follow(struct proxy *proxy, struct config *config)
 	}
 	err = plan_new(config, proxy->plan, worker_now_ms(), &plan);
 	if (!err)
-		err = open_sockets(proxy, plan->config, proxy->plan->config, &sockets);
+		err = open_sockets(proxy, plan, proxy->plan->config, &sockets);
 	if (!err)
 		err = plan_commit(plan, worker_now_ms());
 	if (err) {
@@ -269,6 +275,7 @@ int proxy_drain_listener(struct proxy *proxy, const char *name)
 
 		if (strcmp(config->listeners[i].name, name))
 			continue;
+		interception_end(proxy->plan->interceptions[i]);
 		for (unsigned int w = 0; !err && w < proxy->shared.worker_count; w++) {
 			err = worker_drain_listener(proxy->shared.workers[w], i);
 			await_workers(proxy, !err);

@@ -213,17 +213,19 @@ int proxy_start(struct proxy *proxy, void (*ended)(void *user), void *user)
 			return -PROXY_EXIT_FAILED;
 		}
 	}
-	return 0;
+	return plan_intercept(proxy->plan) ? -PROXY_EXIT_FAILED : 0;
 }
 
 void proxy_drain(struct proxy *proxy)
 {
+	plan_release(proxy->plan, NULL);
 	for (unsigned int i = 0; i < proxy->shared.worker_count; i++)
 		worker_drain(proxy->shared.workers[i]);
 }
 
 void proxy_stop(struct proxy *proxy)
 {
+	plan_release(proxy->plan, NULL);
 	for (unsigned int i = 0; i < proxy->shared.worker_count; i++)
 		worker_stop(proxy->shared.workers[i]);
 }

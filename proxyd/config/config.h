@@ -25,9 +25,10 @@ struct string_list {
 	unsigned int count;
 };
 
+/* Of ports, statuses or user IDs. */
 struct port_range {
-	uint16_t first;
-	uint16_t last;
+	uint32_t first;
+	uint32_t last;
 };
 
 struct port_list {
@@ -66,6 +67,15 @@ struct config_limits {
 	uint64_t queue_timeout;
 };
 
+/* The connections that are brought to a listener. Empty lists leave nothing out. */
+struct config_intercept {
+	char *cgroup; /* of the processes whose connections they are; NULL: none */
+	struct cidr_list destinations;
+	struct cidr_list exclude; /* goes before `destinations` */
+	struct port_list ports;
+	struct port_list users;
+};
+
 struct config_listener {
 	char *name;
 	struct address address;
@@ -75,6 +85,7 @@ struct config_listener {
 	uint64_t inspect_timeout; /* how long to wait for the first bytes, where a route asks */
 	uint64_t inspect_size;    /* and how many bytes of them to look at */
 	struct config_tcp tcp;
+	struct config_intercept intercept;
 };
 
 /* First bytes that tell a protocol; PROTOCOL_OTHER: none of them, or silence. */

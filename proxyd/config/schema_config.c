@@ -63,6 +63,33 @@ static const struct schema_object limits = {
 	KEYS(limit_keys),
 };
 
+#define INTERCEPT(member) FIELD(struct config_intercept, member)
+
+static const struct schema_key intercept_keys[] = {
+	{"cgroup", "Directory of the cgroup v2 that holds the processes.", .type = &value_path,
+	 INTERCEPT(cgroup), .required = true, .restart = true,
+	 .example = "/sys/fs/cgroup/system.slice/app.service"},
+	{"destinations", "Only connections to these addresses.", .type = &value_cidrs,
+	 INTERCEPT(destinations), .otherwise = "all"},
+	{"exclude", "Not those to these; goes before `destinations`.", .type = &value_cidrs,
+	 INTERCEPT(exclude), .otherwise = "none"},
+	{"ports", "Only connections to these ports.", .type = &value_ranges, INTERCEPT(ports),
+	 .otherwise = "all", .min = 1, .max = 65535, .example = "443 or 8000-8010"},
+	{"uids", "Only connections made by these user IDs.", .type = &value_ranges,
+	 INTERCEPT(users), .otherwise = "all", .max = UINT32_MAX - 1,
+	 .example = "1000 or 100000-165535"},
+};
+
+static const struct schema_object intercept = {
+	.title = "listeners[].intercept",
+	.name = "intercept",
+	.help = "Bring here what the processes of a cgroup connect to over TCP. They see the "
+		"address that they asked for; routes see it as `destination`, and "
+		"`original_destination` goes there. A listener takes connections of its own "
+		"address family, `[::]` of both. proxyd's own are left alone.",
+	KEYS(intercept_keys),
+};
+
 static const struct schema_key listener_keys[] = {
 	{"name", "What routes, messages and commands call it.", .type = &value_name, LISTENER(name),
 	 .otherwise = "`listener-1` and so on, by its place"},
@@ -76,6 +103,8 @@ static const struct schema_key listener_keys[] = {
 	{"limits", "", .object = &limits, .offset = offsetof(struct config_listener, limits)},
 	{"tcp", "", .object = &schema_tcp_listener,
 	 .offset = offsetof(struct config_listener, tcp)},
+	{"intercept", "", .object = &intercept,
+	 .offset = offsetof(struct config_listener, intercept)},
 };
 
 static const struct schema_object listener = {

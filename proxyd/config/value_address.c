@@ -160,7 +160,7 @@ static int read_ranges(const struct value_scope *scope, const char *text, void *
 	if (!grown)
 		return -ENOMEM;
 	list->items = grown;
-	grown[list->count++] = (struct port_range){(uint16_t)first, (uint16_t)last};
+	grown[list->count++] = (struct port_range){(uint32_t)first, (uint32_t)last};
 	return 0;
 }
 

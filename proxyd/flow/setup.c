@@ -277,7 +277,7 @@ static int prepare(struct flow *flow, struct plan *plan, unsigned int listener, 
 	setup->plan = plan_ref(plan);
 	setup->listener = &plan->config->listeners[listener];
 	if (plan->needs_destination)
-		destination_of(fd, &setup->destination);
+		destination_of(fd, plan->interceptions[listener], &setup->destination);
 	return 0;
 }
 

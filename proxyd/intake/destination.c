@@ -6,10 +6,13 @@
 /* linux/netfilter_ipv4.h and netfilter_ipv6/ip6_tables.h cannot be had beside netinet/in.h. */
 #define ORIGINAL_DESTINATION 80
 
+#include "intake/interception.h"
 #include "policy/cidr.h"
 
-void destination_of(int fd, struct address *out)
+void destination_of(int fd, const struct interception *interception, struct address *out)
 {
+	if (interception && interception_destination(interception, fd, out))
+		return;
 	*out = (struct address){.length = sizeof(out->ipv6)};
 	if (!getsockopt(fd, SOL_IP, ORIGINAL_DESTINATION, &out->any, &out->length))
 		return;

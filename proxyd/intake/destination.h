@@ -6,11 +6,14 @@
 
 #include "config/address.h"
 
+struct interception;
+
 /*
- * Where the client meant to connect to: what netfilter translated (SO_ORIGINAL_DST,
- * netfilter_ipv4.h), else the local address that it reached. length 0: not to be had.
+ * Where the client meant to connect to: what the listener's interception (may be NULL) knows, or
+ * what netfilter translated (SO_ORIGINAL_DST, netfilter_ipv4.h), else the local address that it
+ * reached. length 0: not to be had.
  */
-void destination_of(int fd, struct address *out);
+void destination_of(int fd, const struct interception *interception, struct address *out);
 
 /* Whether the destination is the very address that the connection was accepted on. */
 bool destination_is_own(const struct address *destination, int fd);

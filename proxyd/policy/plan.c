@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "log.h"
+
 static struct upstream *known_upstream(const struct plan *previous, const char *name)
 {
 	for (unsigned int i = 0; previous && i < previous->config->upstream_count; i++)
@@ -70,6 +72,46 @@ static int add_bandwidths(struct plan *plan, const struct plan *previous)
 	return err;
 }
 
+/* Port 0 goes on with the port that it was given. */
+static bool same_place(const struct config_listener *old, const struct config_listener *listener)
+{
+	return address_equal(&old->address, &listener->address) ||
+	       (!listener->address.ipv4.sin_port && !strcmp(old->name, listener->name));
+}
+
+/* A listening socket is made known to it once, so it goes by the address. */
+static int take_interception(struct plan *plan, const struct plan *previous, unsigned int index)
+{
+	const struct config_listener *listener = &plan->config->listeners[index], *old;
+	const char *cgroup = listener->intercept.cgroup, *known;
+
+	for (unsigned int i = 0; previous && i < previous->config->listener_count; i++) {
+		old = &previous->config->listeners[i];
+		known = old->intercept.cgroup;
+		if (!same_place(old, listener))
+			continue;
+		if (cgroup && known && !strcmp(cgroup, known))
+			plan->interceptions[index] = interception_ref(previous->interceptions[i]);
+		else if (cgroup)
+			log_warning("listener %s: `intercept.cgroup` is taken at the start, or "
+				    "with another address",
+				    listener->name);
+		return 0;
+	}
+	return cgroup ? interception_new(listener, plan->config->cgroup,
+					 &plan->interceptions[index])
+		      : 0;
+}
+
+static int add_interceptions(struct plan *plan, const struct plan *previous)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; !err && i < plan->config->listener_count; i++)
+		err = take_interception(plan, previous, i);
+	return err;
+}
+
 static bool needs_destination(const struct config *config)
 {
 	for (unsigned int i = 0; i < config->route_count; i++) {
@@ -98,12 +140,15 @@ int plan_new(struct config *config, const struct plan *previous, uint64_t now_ms
 	plan->upstreams = calloc(config->upstream_count + 1, sizeof(struct upstream *));
 	plan->limits = calloc(config->listener_count + 1, sizeof(struct limit *));
 	plan->bandwidths = calloc(config->listener_count + 1, sizeof(struct bandwidth *));
-	if (plan->upstreams && plan->limits && plan->bandwidths)
+	plan->interceptions = calloc(config->listener_count + 1, sizeof(struct interception *));
+	if (plan->upstreams && plan->limits && plan->bandwidths && plan->interceptions)
 		err = add_upstreams(plan, previous, now_ms);
 	if (!err)
 		err = add_limits(plan, previous);
 	if (!err)
 		err = add_bandwidths(plan, previous);
+	if (!err)
+		err = add_interceptions(plan, previous);
 	if (!err) {
 		*out = plan;
 		return 0;
@@ -126,7 +171,35 @@ int plan_commit(struct plan *plan, uint64_t now_ms)
 		err = err ? err : result;
 		bandwidth_set_rate(plan->bandwidths[i], config->listeners[i].limits.bandwidth);
 	}
+	result = plan_intercept(plan);
+	return err ? err : result;
+}
+
+int plan_intercept(struct plan *plan)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; i < plan->config->listener_count; i++) {
+		int result = 0;
+
+		if (plan->interceptions[i])
+			result = interception_follow(plan->interceptions[i],
+						     &plan->config->listeners[i]);
+		err = err ? err : result;
+	}
 	return err;
+}
+
+void plan_release(struct plan *plan, const struct plan *next)
+{
+	for (unsigned int i = 0; i < plan->config->listener_count; i++) {
+		bool goes_on = false;
+
+		for (unsigned int j = 0; next && j < next->config->listener_count; j++)
+			goes_on = goes_on || next->interceptions[j] == plan->interceptions[i];
+		if (!goes_on)
+			interception_end(plan->interceptions[i]);
+	}
 }
 
 struct plan *plan_ref(struct plan *plan)
@@ -147,7 +220,10 @@ void plan_unref(struct plan *plan)
 		bandwidth_unref(plan->bandwidths[i]);
 	free(plan->upstreams);
 	free(plan->limits);
+	for (unsigned int i = 0; plan->interceptions && i < plan->config->listener_count; i++)
+		interception_unref(plan->interceptions[i]);
 	free(plan->bandwidths);
+	free(plan->interceptions);
 	config_free(plan->config);
 	free(plan);
 }

@@ -12,6 +12,7 @@
 
 #include "config/config.h"
 #include "flow/bandwidth.h"
+#include "intake/interception.h"
 #include "policy/limit.h"
 #include "policy/upstream.h"
 
@@ -21,7 +22,8 @@ struct plan {
 	struct upstream **upstreams; /* by index in the config */
 	struct limit **limits;       /* of the listeners, by index in the config */
 	struct bandwidth **bandwidths;
-	bool needs_destination; /* a route asks for the original destination */
+	struct interception **interceptions; /* NULL where the listener has none */
+	bool needs_destination;              /* a route asks for the original destination */
 };
 
 /*
@@ -31,6 +33,14 @@ struct plan {
  */
 int plan_new(struct config *config, const struct plan *previous, uint64_t now_ms,
 	     struct plan **out);
+
+/* Intercept what the plan says, once somebody accepts it. Returns 0 or -errno. */
+int plan_intercept(struct plan *plan);
+
+/*
+ * End what the plan intercepts, but for what `next` (may be NULL) goes on with.
+ */
+void plan_release(struct plan *plan, const struct plan *next);
 
 /* From now on the plan is what holds. Returns 0, or -errno when something could not follow. */
 int plan_commit(struct plan *plan, uint64_t now_ms);

@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Brings the connections of a cgroup's processes to a listener of proxyd, and tells proxyd where
+ * they were meant to go.
+ *
+ * connect4/6 note the destination at the client's socket and put the proxy's address in its place.
+ * From there it gets to proxyd by way of `handshakes`: sock_ops writes it when the client's
+ * SYN is about to be made (tcp_connect_init calls BPF_SOCK_OPS_TIMEOUT_INIT: tuple and sequence
+ * number are settled, nothing was sent), and takes it out when proxyd's side is established, at
+ * the socket that will be accepted. accept(2) cannot return before that: the socket is born locked
+ * and tcp_child_process, which runs the callback, unlocks it (6.18; with TCP Fast Open
+ * tcp_fastopen_create_child does, before it is queued).
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+
+#include "sidelane/intercept.h"
+#include "sidelane/key.h"
+
+#define AF_INET              2
+#define AF_INET6             10
+#define SOCK_STREAM          1
+#define IPPROTO_TCP          6
+#define SOL_IP               0
+#define SOL_IPV6             41
+#define ORIGINAL_DESTINATION 80 /* SO_ORIGINAL_DST, IP6T_SO_ORIGINAL_DST */
+#define TCP_CLOSE            7
+#define PASS                 1
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Set by proxyd before the load. */
+const volatile __u64 own_netns = 0;
+
+/* Set by who_am_i() before anything is attached; by proxyd. */
+__u32 own_process = 0;
+__u32 generation = 0;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct sl_rules);
+} rules SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * SL_PORT_WORDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 2 * SL_RANGES_MAX);
+	__type(key, struct sl_range);
+	__type(value, __u8);
+} destinations SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 2 * SL_RANGES_MAX);
+	__type(key, struct sl_range);
+	__type(value, __u8);
+} excluded SEC(".maps");
+
+/* From the SYN to the end of the handshake, or of the client. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct sl_handshake);
+	__type(value, struct sl_destination);
+} handshakes SEC(".maps");
+
+/* Of a client's socket. */
+struct client {
+	struct sl_destination destination;
+	struct sl_handshake handshake;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct client);
+} clients SEC(".maps");
+
+/* Of the listening sockets, which have none, and of those that they accept. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct sl_destination);
+} accepted SEC(".maps");
+
+/* proxyd's process as the programs see it, which in a PID namespace proxyd does not. */
+SEC("syscall")
+int who_am_i(void *context)
+{
+	(void)context;
+	own_process = bpf_get_current_pid_tgid() >> 32;
+	return 0;
+}
+
+/* --- Rules ------------------------------------------------------------------------------- */
+
+static int is_mapped(const __be32 ip[4])
+{
+	return !ip[0] && !ip[1] && ip[2] == bpf_htonl(0xffff);
+}
+
+/* Its interface is in sin6_scope_id, which programs do not see: fe80::/10 is left alone. */
+static int is_link_local(const __be32 ip[4])
+{
+	return (ip[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
+}
+
+static int user_fits(const struct sl_rules *rule)
+{
+	__u32 user = (__u32)bpf_get_current_uid_gid();
+
+	if (!rule->user_count)
+		return 1;
+	for (int i = 0; i < SL_USERS_MAX; i++) {
+		if (i >= rule->user_count)
+			return 0;
+		if (user >= rule->users[i].first && user <= rule->users[i].last)
+			return 1;
+	}
+	return 0;
+}
+
+static int port_fits(__u32 now, __be16 port)
+{
+	__u16 number = bpf_ntohs(port);
+	__u32 index = (now & 1) * SL_PORT_WORDS + number / 64;
+	__u64 *word = bpf_map_lookup_elem(&ports, &index);
+
+	return word && *word >> (number % 64) & 1;
+}
+
+static int is_proxy(const struct sl_rules *rule, const struct sl_destination *to)
+{
+	if (to->port != rule->proxy_port)
+		return 0;
+	if (is_mapped(to->ip))
+		return to->ip[3] == rule->proxy_ip4;
+	return to->ip[0] == rule->proxy_ip6[0] && to->ip[1] == rule->proxy_ip6[1] &&
+	       to->ip[2] == rule->proxy_ip6[2] && to->ip[3] == rule->proxy_ip6[3];
+}
+
+/* The rules, if by them the connection goes to proxyd. */
+static const struct sl_rules *find_rules(const struct sl_destination *to)
+{
+	struct sl_range range = {.prefixlen = 160};
+	__u32 now = *(volatile __u32 *)&generation, index = now & 1;
+	const struct sl_rules *rule = bpf_map_lookup_elem(&rules, &index);
+
+	if (!rule || !(is_mapped(to->ip) ? rule->takes_ipv4 : rule->takes_ipv6))
+		return NULL;
+	range.generation = now;
+	__builtin_memcpy(range.ip, to->ip, sizeof(range.ip));
+	if (!to->port || is_link_local(to->ip) || is_proxy(rule, to) ||
+	    bpf_map_lookup_elem(&excluded, &range))
+		return NULL;
+	if (!rule->any_destination && !bpf_map_lookup_elem(&destinations, &range))
+		return NULL;
+	if (!rule->any_port && !port_fits(now, to->port))
+		return NULL;
+	return user_fits(rule) ? rule : NULL;
+}
+
+/* --- The client's calls ------------------------------------------------------------------ */
+
+/* NULL: it goes where it was meant to. Also for want of memory: nothing is cut off then. */
+static const struct sl_rules *intercept(struct bpf_sock_addr *context, struct bpf_sock *socket,
+					const struct sl_destination *to)
+{
+	const struct sl_rules *rule = NULL;
+	struct client *client;
+
+	if (bpf_get_current_pid_tgid() >> 32 != own_process &&
+	    bpf_get_netns_cookie(context) == own_netns)
+		rule = find_rules(to);
+	client = bpf_sk_storage_get(&clients, socket, NULL, rule ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	if (!client)
+		return NULL;
+	/* Of an earlier attempt with the same socket. */
+	if (!rule) {
+		bpf_sk_storage_delete(&clients, socket);
+		return NULL;
+	}
+	client->destination = *to;
+	return rule;
+}
+
+static int is_tcp(const struct bpf_sock_addr *context)
+{
+	return context->type == SOCK_STREAM && context->protocol == IPPROTO_TCP;
+}
+
+SEC("cgroup/connect4")
+int connect_ipv4(struct bpf_sock_addr *context)
+{
+	struct bpf_sock *socket = context->sk;
+	struct sl_destination to = {.port = (__be16)context->user_port};
+	const struct sl_rules *rule;
+
+	if (!is_tcp(context) || !socket)
+		return PASS;
+	sl_map_ipv4(to.ip, context->user_ip4);
+	rule = intercept(context, socket, &to);
+	if (!rule)
+		return PASS;
+	context->user_ip4 = rule->proxy_ip4;
+	context->user_port = rule->proxy_port;
+	return PASS;
+}
+
+SEC("cgroup/connect6")
+int connect_ipv6(struct bpf_sock_addr *context)
+{
+	struct bpf_sock *socket = context->sk;
+	struct sl_destination to = {.port = (__be16)context->user_port};
+	const struct sl_rules *rule;
+
+	if (!is_tcp(context) || !socket)
+		return PASS;
+	to.ip[0] = context->user_ip6[0];
+	to.ip[1] = context->user_ip6[1];
+	to.ip[2] = context->user_ip6[2];
+	to.ip[3] = context->user_ip6[3];
+	rule = intercept(context, socket, &to);
+	if (!rule)
+		return PASS;
+	if (is_mapped(to.ip)) {
+		context->user_ip6[3] = rule->proxy_ip4;
+	} else {
+		context->user_ip6[0] = rule->proxy_ip6[0];
+		context->user_ip6[1] = rule->proxy_ip6[1];
+		context->user_ip6[2] = rule->proxy_ip6[2];
+		context->user_ip6[3] = rule->proxy_ip6[3];
+	}
+	context->user_port = rule->proxy_port;
+	return PASS;
+}
+
+SEC("cgroup/getpeername4")
+int getpeername_ipv4(struct bpf_sock_addr *context)
+{
+	struct bpf_sock *socket = context->sk;
+	struct client *client = socket ? bpf_sk_storage_get(&clients, socket, NULL, 0) : NULL;
+
+	if (client) {
+		context->user_ip4 = client->destination.ip[3];
+		context->user_port = client->destination.port;
+	}
+	return PASS;
+}
+
+SEC("cgroup/getpeername6")
+int getpeername_ipv6(struct bpf_sock_addr *context)
+{
+	struct bpf_sock *socket = context->sk;
+	struct client *client = socket ? bpf_sk_storage_get(&clients, socket, NULL, 0) : NULL;
+
+	if (client) {
+		context->user_ip6[0] = client->destination.ip[0];
+		context->user_ip6[1] = client->destination.ip[1];
+		context->user_ip6[2] = client->destination.ip[2];
+		context->user_ip6[3] = client->destination.ip[3];
+		context->user_port = client->destination.port;
+	}
+	return PASS;
+}
+
+struct ipv4_name {
+	__u16 family;
+	__be16 port;
+	__be32 ip;
+	__u64 unused;
+};
+
+struct ipv6_name {
+	__u16 family;
+	__be16 port;
+	__u32 flow;
+	__be32 ip[4];
+	__u32 scope;
+};
+
+/* Volatile: clang would merge the stores to the context, which the verifier refuses. */
+static int answer(volatile struct bpf_sockopt *context, int size)
+{
+	context->optlen = size;
+	context->retval = 0;
+	return PASS;
+}
+
+SEC("cgroup/getsockopt")
+int original_destination(struct bpf_sockopt *context)
+{
+	struct bpf_sock *socket = context->sk;
+	struct ipv4_name *ipv4 = context->optval;
+	struct ipv6_name *ipv6 = context->optval;
+	void *end = context->optval_end;
+	struct client *client;
+
+	if (context->optname != ORIGINAL_DESTINATION || !socket ||
+	    (context->level != SOL_IP && context->level != SOL_IPV6))
+		return PASS;
+	client = bpf_sk_storage_get(&clients, socket, NULL, 0);
+	if (!client)
+		return PASS;
+	if (context->level == SOL_IP) {
+		if (!is_mapped(client->destination.ip) || (void *)(ipv4 + 1) > end)
+			return PASS;
+		*ipv4 = (struct ipv4_name){AF_INET, client->destination.port,
+					   client->destination.ip[3], 0};
+		return answer(context, sizeof(*ipv4));
+	}
+	if ((void *)(ipv6 + 1) > end)
+		return PASS;
+	ipv6->family = AF_INET6;
+	ipv6->port = client->destination.port;
+	ipv6->flow = 0;
+	for (int i = 0; i < 4; i++)
+		ipv6->ip[i] = client->destination.ip[i];
+	ipv6->scope = 0;
+	return answer(context, sizeof(*ipv6));
+}
+
+/* --- From the client's socket to the accepted one ---------------------------------------- */
+
+/* A function for each family, or the verifier refuses a read through a moved context pointer. */
+static __noinline void ipv4_addresses(struct bpf_sock_ops *ops, struct sl_handshake *key)
+{
+	sl_map_ipv4(key->local_ip, ops->local_ip4);
+	sl_map_ipv4(key->remote_ip, ops->remote_ip4);
+}
+
+static __noinline void ipv6_addresses(struct bpf_sock_ops *ops, struct sl_handshake *key)
+{
+	for (int i = 0; i < 4; i++) {
+		key->local_ip[i] = ops->local_ip6[i];
+		key->remote_ip[i] = ops->remote_ip6[i];
+	}
+}
+
+static int announce(struct bpf_sock_ops *ops, struct client *client)
+{
+	struct sl_handshake *key = &client->handshake;
+
+	/* An IPv6 socket that speaks IPv4 keeps both (sk_rcv_saddr_set, 6.18), this one for sure.
+	 */
+	if (is_mapped(client->destination.ip))
+		ipv4_addresses(ops, key);
+	else
+		ipv6_addresses(ops, key);
+	key->local_port = sl_port_of_sock_ops_local(ops->local_port);
+	key->remote_port = sl_port_of_sock_ops_remote(ops->remote_port);
+	key->isn = ops->snd_nxt;
+	bpf_map_update_elem(&handshakes, key, &client->destination, BPF_ANY);
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+	return PASS;
+}
+
+/* On the cgroup whose connections are intercepted. */
+SEC("sockops")
+int follow_client(struct bpf_sock_ops *ops)
+{
+	__u32 op = ops->op;
+	struct bpf_sock *socket;
+	struct client *client;
+
+	if (op != BPF_SOCK_OPS_TIMEOUT_INIT && op != BPF_SOCK_OPS_STATE_CB)
+		return PASS;
+	if (op == BPF_SOCK_OPS_STATE_CB && ops->args[1] != TCP_CLOSE)
+		return PASS;
+	socket = ops->sk;
+	client = socket ? bpf_sk_storage_get(&clients, socket, NULL, 0) : NULL;
+	if (!client)
+		return PASS;
+	if (op == BPF_SOCK_OPS_TIMEOUT_INIT)
+		return announce(ops, client);
+	/* Not there any more if it was taken. */
+	bpf_map_delete_elem(&handshakes, &client->handshake);
+	return PASS;
+}
+
+/* On the cgroup that holds proxyd. */
+SEC("sockops")
+int meet_client(struct bpf_sock_ops *ops)
+{
+	struct sl_handshake mirrored = {}, key = {};
+	struct sl_destination *known, *destination;
+	struct bpf_sock *socket;
+
+	if (ops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+		return PASS;
+	socket = ops->sk;
+	known = socket ? bpf_sk_storage_get(&accepted, socket, NULL, 0) : NULL;
+	if (!known)
+		return PASS;
+	if (ops->family == AF_INET)
+		ipv4_addresses(ops, &mirrored);
+	else
+		ipv6_addresses(ops, &mirrored);
+	__builtin_memcpy(key.local_ip, mirrored.remote_ip, sizeof(key.local_ip));
+	__builtin_memcpy(key.remote_ip, mirrored.local_ip, sizeof(key.remote_ip));
+	key.local_port = sl_port_of_sock_ops_remote(ops->remote_port);
+	key.remote_port = sl_port_of_sock_ops_local(ops->local_port);
+	key.isn = ops->rcv_nxt - 1;
+	destination = bpf_map_lookup_elem(&handshakes, &key);
+	if (!destination)
+		return PASS;
+	*known = *destination;
+	bpf_map_delete_elem(&handshakes, &key);
+	return PASS;
+}

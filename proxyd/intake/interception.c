@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#define _GNU_SOURCE
+#include "intake/interception.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "interceptor.skel.h"
+#include "log.h"
+#include "probe/cgroup.h"
+#include "sidelane/intercept.h"
+#include "sidelane/key.h"
+
+#define LINKS         7
+#define FIRST_CONNECT 5
+
+struct interception {
+	atomic_uint references;
+	struct interceptor *programs;
+	struct bpf_link *links[LINKS];
+	int cgroup; /* whose connections are intercepted */
+	int own;    /* that holds proxyd */
+};
+
+/* --- Loading ----------------------------------------------------------------------------- */
+
+/* getsockopt(2), SO_NETNS_COOKIE, Linux 5.14. */
+static int netns_cookie(uint64_t *cookie)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t size = sizeof(*cookie);
+	int err = fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &size) ? -errno : 0;
+
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+static int load(struct interception *interception)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, options);
+	struct interceptor *programs = interceptor__open();
+	uint64_t netns;
+	int err;
+
+	if (!programs)
+		return -errno;
+	interception->programs = programs;
+	err = netns_cookie(&netns);
+	if (err)
+		return err;
+	programs->rodata->own_netns = netns;
+	err = interceptor__load(programs);
+	return err ? err
+		   : bpf_prog_test_run_opts(bpf_program__fd(programs->progs.who_am_i), &options);
+}
+
+static int open_cgroup(const char *listener, const char *key, const char *path, int *out)
+{
+	*out = cgroup_open(path);
+	if (*out >= 0)
+		return 0;
+	log_error("listener %s: %s %s: %s; name a directory of a cgroup v2", listener, key,
+		  path ? path : "(of proxyd)", strerror(-*out));
+	return *out;
+}
+
+int interception_new(const struct config_listener *listener, const char *own_cgroup,
+		     struct interception **out)
+{
+	struct interception *interception = calloc(1, sizeof(*interception));
+	int err;
+
+	if (!interception)
+		return -ENOMEM;
+	atomic_init(&interception->references, 1);
+	interception->cgroup = interception->own = -1;
+	err = open_cgroup(listener->name, "intercept.cgroup", listener->intercept.cgroup,
+			  &interception->cgroup);
+	if (!err)
+		err = open_cgroup(listener->name, "cgroup", own_cgroup, &interception->own);
+	if (err) {
+		interception_unref(interception);
+		return err;
+	}
+	err = load(interception);
+	if (err) {
+		log_error("listener %s: cannot load the programs that intercept: %s; it takes "
+			  "CAP_BPF, CAP_NET_ADMIN and Linux 5.15",
+			  listener->name, strerror(-err));
+		interception_unref(interception);
+		return err;
+	}
+	*out = interception;
+	return 0;
+}
+
+struct interception *interception_ref(struct interception *interception)
+{
+	if (interception)
+		atomic_fetch_add_explicit(&interception->references, 1, memory_order_relaxed);
+	return interception;
+}
+
+void interception_unref(struct interception *interception)
+{
+	if (!interception ||
+	    atomic_fetch_sub_explicit(&interception->references, 1, memory_order_acq_rel) != 1)
+		return;
+	for (int i = LINKS - 1; i >= 0; i--)
+		bpf_link__destroy(interception->links[i]);
+	interceptor__destroy(interception->programs);
+	if (interception->cgroup >= 0)
+		close(interception->cgroup);
+	if (interception->own >= 0)
+		close(interception->own);
+	free(interception);
+}
+
+/* --- Rules ------------------------------------------------------------------------------- */
+
+static bool is_any(const struct address *address)
+{
+	return address->any.sa_family == AF_INET
+		       ? address->ipv4.sin_addr.s_addr == htonl(INADDR_ANY)
+		       : IN6_IS_ADDR_UNSPECIFIED(&address->ipv6.sin6_addr);
+}
+
+/* Where the listener is reached from this host. */
+static void set_target(const struct address *address, struct sl_rules *rules)
+{
+	const uint32_t loopback = htonl(INADDR_LOOPBACK);
+	bool any = is_any(address);
+
+	rules->proxy_port = address->ipv4.sin_port; /* sin6_port is at the same place */
+	rules->takes_ipv4 = address->any.sa_family == AF_INET || any;
+	rules->takes_ipv6 = address->any.sa_family == AF_INET6;
+	rules->proxy_ip4 = any ? loopback : address->ipv4.sin_addr.s_addr;
+	if (rules->takes_ipv6)
+		memcpy(rules->proxy_ip6, any ? &in6addr_loopback : &address->ipv6.sin6_addr,
+		       sizeof(rules->proxy_ip6));
+}
+
+static int set_ranges(const struct bpf_map *map, const struct cidr_list *list, uint32_t generation)
+{
+	const uint8_t yes = 1;
+	int err = 0;
+
+	for (unsigned int i = 0; !err && i < list->count; i++) {
+		struct sl_range range = {32u + list->items[i].prefix, generation, {0}};
+
+		memcpy(range.ip, list->items[i].bytes, sizeof(range.ip));
+		err = bpf_map_update_elem(bpf_map__fd(map), &range, &yes, BPF_ANY);
+	}
+	return err;
+}
+
+static int set_ports(const struct bpf_map *map, const struct port_list *list, uint32_t generation)
+{
+	uint64_t words[SL_PORT_WORDS] = {0};
+	int err = 0;
+
+	for (unsigned int i = 0; i < list->count; i++)
+		for (uint32_t port = list->items[i].first; port <= list->items[i].last; port++)
+			words[port / 64] |= UINT64_C(1) << port % 64;
+	for (uint32_t i = 0; !err && i < SL_PORT_WORDS; i++) {
+		uint32_t index = (generation & 1) * SL_PORT_WORDS + i;
+
+		err = bpf_map_update_elem(bpf_map__fd(map), &index, &words[i], BPF_ANY);
+	}
+	return err;
+}
+
+/* Take out what has another generation. */
+static void clear_ranges(const struct bpf_map *map, uint32_t generation)
+{
+	struct sl_range range, *previous = NULL;
+	int fd = bpf_map__fd(map);
+
+	while (!bpf_map_get_next_key(fd, previous, &range)) {
+		if (range.generation != generation) {
+			bpf_map_delete_elem(fd, &range);
+			previous = NULL; /* a key that is gone has no successor */
+		} else {
+			previous = &range;
+		}
+	}
+}
+
+static int write_rules(const struct interceptor *programs, const struct config_listener *listener,
+		       uint32_t generation)
+{
+	const struct config_intercept *config = &listener->intercept;
+	struct sl_rules rules = {
+		.any_destination = !config->destinations.count,
+		.any_port = !config->ports.count,
+		.user_count = (uint16_t)config->users.count,
+	};
+	uint32_t index = generation & 1;
+	int err;
+
+	if (config->users.count > SL_USERS_MAX)
+		return -E2BIG;
+	for (unsigned int i = 0; i < config->users.count; i++)
+		rules.users[i] = (struct sl_users){config->users.items[i].first,
+						   config->users.items[i].last};
+	set_target(&listener->address, &rules);
+	err = set_ranges(programs->maps.destinations, &config->destinations, generation);
+	if (!err)
+		err = set_ranges(programs->maps.excluded, &config->exclude, generation);
+	if (!err)
+		err = set_ports(programs->maps.ports, &config->ports, generation);
+	return err ? err
+		   : bpf_map_update_elem(bpf_map__fd(programs->maps.rules), &index, &rules,
+					 BPF_ANY);
+}
+
+static void keep_generation(const struct interceptor *programs, uint32_t generation)
+{
+	clear_ranges(programs->maps.destinations, generation);
+	clear_ranges(programs->maps.excluded, generation);
+}
+
+/* --- Attaching --------------------------------------------------------------------------- */
+
+/* What is not attached yet. Whatever needs the notes of connect4/6 first, those two last. */
+static int attach(struct interception *interception)
+{
+	const struct interceptor *programs = interception->programs;
+	struct bpf_program *const order[LINKS] = {
+		programs->progs.meet_client,          programs->progs.follow_client,
+		programs->progs.getpeername_ipv4,     programs->progs.getpeername_ipv6,
+		programs->progs.original_destination, programs->progs.connect_ipv4,
+		programs->progs.connect_ipv6,
+	};
+
+	for (int i = 0; i < LINKS; i++) {
+		if (interception->links[i])
+			continue;
+		interception->links[i] = bpf_program__attach_cgroup(
+			order[i], i ? interception->cgroup : interception->own);
+		if (!interception->links[i])
+			return -errno;
+	}
+	return 0;
+}
+
+/* connect4/6 alone: the others are for the clients that are there. */
+void interception_end(struct interception *interception)
+{
+	for (int i = LINKS - 1; interception && i >= FIRST_CONNECT; i--) {
+		bpf_link__destroy(interception->links[i]);
+		interception->links[i] = NULL;
+	}
+}
+
+int interception_follow(struct interception *interception, const struct config_listener *listener)
+{
+	struct interceptor *programs = interception->programs;
+	uint32_t now = programs->bss->generation;
+	int err = write_rules(programs, listener, now + 1);
+
+	if (!err)
+		err = attach(interception);
+	if (err) {
+		log_error("listener %s: cannot set up `intercept`: %s%s", listener->name,
+			  strerror(-err),
+			  err == -E2BIG    ? "; it takes 32 ranges of user IDs"
+			  : err == -ENOSPC ? "; it takes 4096 address ranges"
+					   : "");
+		keep_generation(programs, now);
+		return err;
+	}
+	__atomic_store_n(&programs->bss->generation, now + 1, __ATOMIC_RELEASE);
+	/* Whoever began by the old rules ends by them: programs run within RCU. */
+	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	keep_generation(programs, now + 1);
+	return 0;
+}
+
+/* --- Connections ------------------------------------------------------------------------- */
+
+int interception_claim(const struct interception *interception, int listening)
+{
+	const struct sl_destination none = {0};
+
+	return bpf_map_update_elem(bpf_map__fd(interception->programs->maps.accepted), &listening,
+				   &none, BPF_ANY);
+}
+
+bool interception_destination(const struct interception *interception, int fd, struct address *out)
+{
+	struct sl_destination destination;
+	struct in6_addr ip;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(interception->programs->maps.accepted), &fd,
+				&destination) ||
+	    !destination.port)
+		return false;
+	memcpy(&ip, destination.ip, sizeof(ip));
+	*out = (struct address){0};
+	if (IN6_IS_ADDR_V4MAPPED(&ip)) {
+		out->length = sizeof(out->ipv4);
+		out->ipv4.sin_family = AF_INET;
+		out->ipv4.sin_port = destination.port;
+		out->ipv4.sin_addr.s_addr = destination.ip[3];
+	} else {
+		out->length = sizeof(out->ipv6);
+		out->ipv6.sin6_family = AF_INET6;
+		out->ipv6.sin6_port = destination.port;
+		out->ipv6.sin6_addr = ip;
+	}
+	return true;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef PROXYD_INTERCEPTION_H
+#define PROXYD_INTERCEPTION_H
+
+/*
+ * Brings the TCP connections of a cgroup's processes to a listener, and knows where they were
+ * meant to go (bpf/intercept.bpf.c). Nothing is pinned: it ends with the process, however that
+ * ends, and connections go where they are meant to again.
+ */
+
+#include <stdatomic.h>
+
+#include "config/config.h"
+
+struct interception;
+
+/*
+ * Load the programs for a listener that has `intercept`; nothing is intercepted yet. `own_cgroup`
+ * is a directory of the cgroup that holds proxyd, NULL: found. Needs CAP_BPF and CAP_NET_ADMIN.
+ * Returns 0, or -errno when it has said what went wrong.
+ */
+int interception_new(const struct config_listener *listener, const char *own_cgroup,
+		     struct interception **out);
+
+/* Make one of the listener's sockets known, before it accepts. Returns 0 or -errno. */
+int interception_claim(const struct interception *interception, int listening);
+
+/*
+ * Go by the listener's rules from now on, all of them at once; its address has its port. The
+ * first time, begin. Returns 0, or -errno with what held before still in force.
+ */
+int interception_follow(struct interception *interception, const struct config_listener *listener);
+
+/*
+ * New connections go where they are meant to; those that were intercepted still see the address
+ * that they asked for. NULL is ignored; so is a second time.
+ */
+void interception_end(struct interception *interception);
+
+/* Where an accepted connection was meant to go. False: it was not intercepted. */
+bool interception_destination(const struct interception *interception, int fd, struct address *out);
+
+struct interception *interception_ref(struct interception *interception);
+void interception_unref(struct interception *interception); /* NULL is fine */
+
+#endif
