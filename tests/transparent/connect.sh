@@ -1,0 +1,186 @@
+#!/bin/bash
+# What the processes of a cgroup connect to goes by way of proxyd, and to nobody else.
+#
+#   connect.sh kernel|relay|auto
+if [[ -z ${NAMESPACE-} ]] && ((EUID == 0)); then
+	# shellcheck disable=SC2016 # for the inner shell
+	NAMESPACE=ours exec unshare --net bash -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
+fi
+source "$(dirname "$0")/../lib.sh"
+take_lane "$@"
+need_root
+need bpftool curl ip jq python3 tc
+
+SERVERS=20 CONNECTIONS=5000
+((QUICK)) && CONNECTIONS=1000
+PEERS=$ROOT/tests/transparent/peers.py
+CONFIG=$TMP/proxyd.yaml
+free_port FRONT
+free_port BACK
+free_port LOCAL
+
+# ---- a cgroup of its own ----
+
+HIERARCHY=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)
+MOUNTED=
+CLIENTS=
+
+# Back to where the test itself is.
+send_home() { # PID
+	echo "$1" >"$HIERARCHY$(sed -n 's/^0:://p' /proc/self/cgroup)/cgroup.procs"
+}
+
+remove_cgroup() {
+	local pid
+	if [[ -n $CLIENTS ]]; then
+		while read -r pid; do
+			send_home "$pid" || true
+		done <"$CLIENTS/cgroup.procs"
+		wait_until 5 rmdir "$CLIENTS" || true
+	fi
+	[[ -z $MOUNTED ]] || umount "$MOUNTED" || true
+}
+trap 'ENDED=$?; remove_cgroup; (exit "$ENDED") || cleanup; cleanup' EXIT
+
+if [[ -z $HIERARCHY ]]; then
+	HIERARCHY=$TMP/cgroup
+	mkdir "$HIERARCHY"
+	mount -t cgroup2 none "$HIERARCHY" 2>/dev/null || skip "cgroup v2 cannot be mounted"
+	MOUNTED=$HIERARCHY
+fi
+mkdir "$HIERARCHY/sidelane-connect-$$" || skip "no cgroup can be made in $HIERARCHY"
+CLIENTS=$HIERARCHY/sidelane-connect-$$
+
+within() { # COMMAND...: in the cgroup
+	sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$CLIENTS" "$@"
+}
+
+peers() { python3 "$PEERS" "$@"; }
+clients() { within python3 "$PEERS" "$@"; }
+
+# ---- proxyd ----
+
+# The servers are named, so that nothing else that this host's tests do is taken.
+write_config() { # MORE-OF-INTERCEPT
+	cat >"$CONFIG" <<-END
+		lane: $LANE
+		listeners:
+		  - name: out
+		    address: "[::]:$FRONT"
+		    intercept: {cgroup: $CLIENTS$1}
+		routes:
+		  - {original_destination: true}
+	END
+}
+
+begin() {
+	write_config ""
+	start_proxyd -c "$CONFIG"
+}
+
+follow() { # MORE-OF-INTERCEPT
+	write_config "$1"
+	"$PROXYD" reload --control "$CONTROL" || fail "the reload to '$1' was refused"
+}
+
+total() { proxyd_status .flows.total; }
+
+# An exchange with a server succeeds and passes proxyd, or not.
+assert_passes() { # 0|1 COMMAND...
+	local before after wanted=$1
+	shift
+	before=$(total)
+	"$@" >"$TMP/once.log" 2>&1 || fail "$* failed: $(tail -n 3 "$TMP/once.log")"
+	after=$(total)
+	assert_equal "$wanted" $((after - before)) "flows through proxyd of: $*"
+}
+
+handshakes() {
+	cat "/proc/$PROXYD_PID"/fdinfo/* 2>/dev/null | sed -n 's/^map_id:[[:space:]]*//p' |
+		while read -r id; do
+			[[ $(bpftool -j map show id "$id" | jq -r .name) != handshakes ]] ||
+				bpftool -j map dump id "$id" | jq length
+		done
+}
+no_handshakes() { [[ $(handshakes) == 0 ]]; }
+
+assert_nobody_wrong() {
+	! grep wrong "$TMP/servers.log" || fail "$1: a connection reached another's server"
+}
+
+churn() { # CONNECTIONS WHAT
+	local seed=$SRANDOM
+	clients churn "$BACK" "$SERVERS" "$1" "$seed" >"$TMP/churn.log" 2>&1 || fail "$2, seed $seed: $(
+		tail -n 3 "$TMP/churn.log")"
+	assert_nobody_wrong "$2, seed $seed"
+	say "$2, seed $seed: $(cat "$TMP/churn.log")"
+}
+
+spawn servers python3 "$PEERS" serve "$BACK" "$SERVERS"
+wait_until 10 grep -q ready "$TMP/servers.log" || fail "the servers are not ready"
+
+begin
+clients check "$BACK"
+assert_equal 7 "$(total)" "flows of the first clients"
+assert_passes 0 peers once 127.77.0.1 "$BACK"
+
+# Byte-exact with curl, which says whom it talked to.
+peers body >"$TMP/body"
+REMOTE=$(within curl -sS -o "$TMP/got" -w '%{remote_ip}' "http://127.77.0.2:$BACK/")
+assert_equal 127.77.0.2 "$REMOTE" "what curl takes for its peer"
+assert_same_file "$TMP/body" "$TMP/got" "download"
+within curl -sS -o "$TMP/got" "http://[::1]:$BACK/"
+assert_same_file "$TMP/body" "$TMP/got" "download over IPv6"
+
+# One tuple, ten users; proxyd accepts when nine are gone.
+clients reuse "$BACK" "$LOCAL" "$PROXYD_PID"
+assert_nobody_wrong "tuple reuse"
+
+# A narrow link, where many handshakes are under way at once: on loopback one ends before the next.
+if tc qdisc add dev lo root tbf rate 20mbit burst 70000 latency 5s 2>"$TMP/tc.log"; then
+	churn 400 narrow
+	tc qdisc delete dev lo root
+else
+	say "no narrow link: $(cat "$TMP/tc.log")"
+fi
+
+churn "$CONNECTIONS" wide
+assert_no_active_flows
+wait_until 5 no_handshakes || fail "$(handshakes) handshakes are left in the map"
+assert_carried 2000000
+
+# Rules, changed while proxyd runs.
+follow ", exclude: [127.77.0.1]"
+assert_passes 0 clients once 127.77.0.1 "$BACK"
+assert_passes 1 clients once 127.77.0.2 "$BACK"
+follow ", destinations: [127.77.0.0/30, \"::1\"], exclude: [127.77.0.2]"
+assert_passes 1 clients once 127.77.0.1 "$BACK"
+assert_passes 0 clients once 127.77.0.2 "$BACK"
+assert_passes 0 clients once 127.77.0.9 "$BACK"
+assert_passes 1 clients once ::1 "$BACK"
+follow ", ports: [1-$((BACK - 1)), $((BACK + 1))-65535]"
+assert_passes 0 clients once 127.77.0.1 "$BACK"
+follow ", ports: [$BACK]"
+assert_passes 1 clients once 127.77.0.1 "$BACK"
+follow ", uids: [$(id -u nobody)]"
+assert_passes 0 clients once 127.77.0.1 "$BACK"
+assert_passes 1 within setpriv --reuid=nobody --clear-groups curl -sS -o /dev/null "http://127.77.0.1:$BACK/"
+follow ", uids: [0-1, 70000]"
+assert_passes 1 clients once 127.77.0.1 "$BACK"
+
+# proxyd in the very cgroup: its own connections are not taken, or it would meet itself.
+echo "$PROXYD_PID" >"$CLIENTS/cgroup.procs"
+assert_passes 1 clients once 127.77.0.1 "$BACK"
+send_home "$PROXYD_PID"
+stop_proxyd
+clients once 127.77.0.1 "$BACK" || fail "no connection after proxyd's end"
+
+# Killed, it leaves nothing behind, and nobody is sent to a port that is dead.
+begin
+assert_passes 1 clients once 127.77.0.1 "$BACK"
+remember_traces
+kill -9 "$PROXYD_PID"
+proxyd_ended 5
+assert_nothing_in_kernel
+clients once 127.77.0.1 "$BACK" || fail "no connection after kill -9"
+say "all as it should be"
