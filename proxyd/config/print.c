@@ -52,10 +52,21 @@ static json_t *escaped(json_t *value)
 	return value;
 }
 
-/* Nothing, which may be less than an empty mapping: that must have the keys that are required. */
-static json_t *unless_empty(json_t *mapping)
+/* A mapping that was not given: one without the keys that it requires would not load again. */
+static bool is_absent(const struct schema_object *object, const json_t *mapping)
 {
-	if (json_object_size(mapping))
+	for (size_t i = 0; i < object->key_count; i++)
+		if (object->keys[i].required && !json_object_size(mapping))
+			return true;
+	return false;
+}
+
+static json_t *one_to_json(const struct schema_object *object, const void *fields,
+			   const struct config *config)
+{
+	json_t *mapping = object_to_json(object, fields, config);
+
+	if (!is_absent(object, mapping))
 		return mapping;
 	json_decref(mapping);
 	return NULL;
@@ -70,7 +81,7 @@ static json_t *key_to_json(const struct schema_key *key, const void *fields,
 	if (key->many)
 		return many_to_json(key, fields, config);
 	if (key->object)
-		return unless_empty(object_to_json(key->object, field, config));
+		return one_to_json(key->object, field, config);
 	return escaped(key->type->write(&scope, field));
 }
 
