@@ -223,13 +223,14 @@ int upstream_pick(struct upstream *upstream, const struct upstream_request *requ
 
 	lock(upstream);
 	refresh(upstream, request->now_ms);
-	if (!request->tried_count)
-		retry_budget_connect(&upstream->retries, request->now_ms);
 	endpoint = balance_pick(upstream->balance, &roster->serving, upstream->table.now.maglev,
 				request);
 	if (!endpoint && !untried(&roster->serving, request))
 		endpoint = balance_pick(upstream->balance, &roster->reserve, NULL, request);
 	if (endpoint) {
+		/* One that waits asks many times, and connects once. */
+		if (!request->tried_count)
+			retry_budget_connect(&upstream->retries, request->now_ms);
 		endpoint->flows++;
 		endpoint->picks++;
 		*out = endpoint_ref(endpoint);

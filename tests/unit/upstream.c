@@ -317,6 +317,23 @@ Test(upstream, retries_have_a_budget)
 	cr_expect_not(upstream_may_retry(pool.upstream, pool.now));
 }
 
+/* A flow that waits for a place asks often; that is not more traffic. */
+Test(upstream, asking_in_vain_earns_no_retries)
+{
+	struct endpoint *held;
+
+	pool_init(&pool, BALANCE_ROUND_ROBIN, 1);
+	pool.endpoints[0].max_flows = 1;
+	pool_open(&pool);
+	held = pool_pick(&pool);
+	for (int i = 0; i < 1000; i++)
+		cr_expect_eq(pool_visit(&pool, NULL), -EBUSY);
+	for (int i = 0; i < 3; i++)
+		cr_expect(upstream_may_retry(pool.upstream, pool.now));
+	cr_expect_not(upstream_may_retry(pool.upstream, pool.now));
+	endpoint_release(held);
+}
+
 /* --- Slow start ---------------------------------------------------------------------------- */
 
 Test(upstream, who_comes_back_starts_slowly)
