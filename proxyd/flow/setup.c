@@ -13,6 +13,9 @@
 #include "intake/destination.h"
 #include "policy/route.h"
 
+/* Bytes of a client that is turned away which are taken off its hands, about. */
+#define UNREAD_MAX (1024 * 1024)
+
 static void reject(struct flow *flow, enum error_kind why)
 {
 	stats_add(&flow->worker->stats.errors[why], 1);
@@ -37,13 +40,17 @@ void setup_free(struct flow *flow)
 void setup_wait(struct flow *flow, uint64_t timeout)
 {
 	struct setup *setup = flow->setup;
-	uint64_t now_ms = worker_now_ms();
 
 	if (!setup->give_up_at)
-		setup->give_up_at = now_ms + timeout;
+		setup->give_up_at = worker_now_ms() + timeout;
 	flow->state = FLOW_QUEUED;
-	worker_set_deadline(flow, now_ms,
-			    setup->give_up_at > now_ms ? setup->give_up_at - now_ms : 1);
+	/*
+	 * By the timeout itself, and only when it is not set: what is left of it would be another
+	 * one each time the flow asks, and put it among flows that wait for something else, to be
+	 * walked past.
+	 */
+	if (flow->deadline.at != setup->give_up_at)
+		worker_set_deadline(flow, setup->give_up_at - timeout, timeout);
 	/* A client that goes away frees its place in the queue. */
 	if (flow->interest[DOWNSTREAM] || !worker_watch(flow->worker, flow, DOWNSTREAM, EPOLLRDHUP))
 		worker_wait(flow);
@@ -53,15 +60,17 @@ void setup_wait(struct flow *flow, uint64_t timeout)
 
 /* --- Routing ----------------------------------------------------------------------------- */
 
-/* A FIN, not a RST, which unread bytes would make of it (tcp_close, 6.18). */
+/*
+ * A FIN, not a RST, which unread bytes would make of it (tcp_close, 6.18). One who sends as fast as
+ * it is read would hold the worker up, and gets its RST.
+ */
 static void close_quietly(struct flow *flow)
 {
-	ssize_t dropped;
+	ssize_t dropped = 1;
 
-	do
+	for (int i = 0; dropped > 0 && i < UNREAD_MAX / WORKER_BUFFER; i++)
 		dropped = recv(flow->fds[DOWNSTREAM], flow->worker->buffer, WORKER_BUFFER,
 			       MSG_DONTWAIT);
-	while (dropped > 0);
 	flow_close(flow, false);
 }
 
