@@ -19,13 +19,15 @@
 
 #define REQUEST_MAX      4096
 #define CLIENT_TIMEOUT_S 5
+#define ACCEPT_PAUSE_MS  100
 #define PATH_BYTES       sizeof(((struct sockaddr_un *)0)->sun_path)
 #define LOCK_SUFFIX      ".lock"
 
 struct control {
 	struct requests requests;
 	struct evconnlistener *listener;
-	int lock; /* on the path, see lock_path() */
+	struct event *resume; /* listen again */
+	int lock;             /* on the path, see lock_path() */
 	char path[PATH_BYTES];
 };
 
@@ -210,6 +212,50 @@ static void on_client(struct evconnlistener *listener, evutil_socket_t fd, struc
 	bufferevent_enable(client, EV_READ | EV_WRITE);
 }
 
+/* Out of descriptors or memory: wait for what comes back rather than spin on accept. */
+static void on_error(struct evconnlistener *listener, void *user)
+{
+	const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_MS * 1000};
+	struct control *control = user;
+
+	evconnlistener_disable(listener);
+	evtimer_add(control->resume, &pause);
+}
+
+static void resume_listening(evutil_socket_t fd, short what, void *user)
+{
+	struct control *control = user;
+
+	(void)fd;
+	(void)what;
+	evconnlistener_enable(control->listener);
+}
+
+/* Takes `fd` over whatever it returns. NULL: out of memory. */
+static struct control *serve(struct event_base *base, int fd)
+{
+	struct control *control = calloc(1, sizeof(*control));
+
+	if (control) {
+		control->resume = evtimer_new(base, resume_listening, control);
+		control->listener =
+			evconnlistener_new(base, on_client, control,
+					   LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+	}
+	if (control && control->resume && control->listener) {
+		evconnlistener_set_error_cb(control->listener, on_error);
+		return control;
+	}
+	if (control && control->listener)
+		evconnlistener_free(control->listener);
+	else
+		close(fd);
+	if (control && control->resume)
+		event_free(control->resume);
+	free(control);
+	return NULL;
+}
+
 int control_new(struct event_base *base, const struct requests *requests, const char *path,
 		struct control **out)
 {
@@ -227,16 +273,10 @@ int control_new(struct event_base *base, const struct requests *requests, const 
 		unlock_path(path, lock);
 		return fd;
 	}
-	control = calloc(1, sizeof(*control));
-	if (control)
-		control->listener =
-			evconnlistener_new(base, on_client, control,
-					   LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-	if (!control || !control->listener) {
-		close(fd);
+	control = serve(base, fd);
+	if (!control) {
 		unlink(path);
 		unlock_path(path, lock);
-		free(control);
 		return -ENOMEM;
 	}
 	control->requests = *requests;
@@ -251,6 +291,7 @@ void control_free(struct control *control)
 	if (!control)
 		return;
 	evconnlistener_free(control->listener);
+	event_free(control->resume);
 	unlink(control->path);
 	unlock_path(control->path, control->lock);
 	free(control);

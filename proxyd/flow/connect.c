@@ -193,6 +193,23 @@ static bool retreat(struct flow *flow, int err)
 	return again;
 }
 
+/*
+ * Flows that end, and checks and look-ups too, give descriptors back: a client who is in already
+ * waits as for a connect. Who else waits for the endpoint's place would find no descriptor either.
+ */
+static bool wait_for_descriptor(struct flow *flow, int err)
+{
+	uint64_t timeout = flow->setup->options->connect_timeout;
+
+	if ((err != -EMFILE && err != -ENFILE) || !timeout)
+		return false;
+	if (flow->endpoint)
+		endpoint_release(flow->endpoint);
+	flow->endpoint = NULL;
+	setup_wait(flow, timeout);
+	return true;
+}
+
 static void next_endpoint(struct flow *flow)
 {
 	for (;;) {
@@ -204,7 +221,7 @@ static void next_endpoint(struct flow *flow)
 			return;
 		}
 		err = connect_to(flow, to);
-		if (!err)
+		if (!err || wait_for_descriptor(flow, err))
 			return;
 		if (!retreat(flow, -err))
 			return;
