@@ -277,6 +277,9 @@ int proxy_drain_listener(struct proxy *proxy, const char *name)
 			continue;
 		interception_end(proxy->plan->interceptions[i]);
 		for (unsigned int w = 0; !err && w < proxy->shared.worker_count; w++) {
+			/* One that has ended listens no more, and answers nothing. */
+			if (atomic_load(&proxy->shared.workers[w]->ended))
+				continue;
 			err = worker_drain_listener(proxy->shared.workers[w], i);
 			await_workers(proxy, !err);
 		}
