@@ -191,12 +191,16 @@ int dns_new(struct event_base *base, const struct string_list *servers, struct d
 
 void dns_free(struct dns *dns)
 {
+	struct dns_socket *found, *next;
+
 	if (!dns)
 		return;
 	if (dns->channel)
 		ares_destroy(dns->channel); /* answers every question */
-	while (!LIST_EMPTY(&dns->sockets))
-		close_socket(LIST_FIRST(&dns->sockets));
+	for (found = LIST_FIRST(&dns->sockets); found; found = next) {
+		next = LIST_NEXT(found, by_dns);
+		close_socket(found);
+	}
 	if (dns->library)
 		ares_library_cleanup();
 	if (dns->timer)

@@ -336,7 +336,7 @@ static void refresh(struct health *health)
 	if (next)
 		watch_all(health, next, list, count);
 	else
-		for (unsigned int i = 0; i < count; i++)
+		for (unsigned int i = 0; list && i < count; i++)
 			endpoint_unref(list[i]);
 	free(list);
 	start_waiting(health);

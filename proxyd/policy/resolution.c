@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "policy/cidr.h"
+
 #define WEIGHT_MAX 256 /* of an endpoint */
 
 /* What is beyond is not looked at: an SRV answer could name thousands of hosts with thousands each.
@@ -134,6 +136,18 @@ static uint32_t weight_of(const struct candidate *candidate, uint32_t most)
 	return weight ? weight : 1;
 }
 
+static int compare_addresses(const struct address *one, const struct address *other)
+{
+	uint8_t left[16], right[16];
+	int order;
+
+	cidr_address_bytes(one, left);
+	cidr_address_bytes(other, right);
+	order = memcmp(left, right, sizeof(left));
+	/* sin_port and sin6_port are at the same place. */
+	return order ? order : (int)ntohs(one->ipv4.sin_port) - (int)ntohs(other->ipv4.sin_port);
+}
+
 /* By priority and address, and the heavier first of those that are the same. */
 static int by_rank(const void *left, const void *right)
 {
@@ -142,14 +156,14 @@ static int by_rank(const void *left, const void *right)
 
 	if (a->host.priority != b->host.priority)
 		return a->host.priority < b->host.priority ? -1 : 1;
-	order = memcmp(&a->address, &b->address, sizeof(a->address));
+	order = compare_addresses(&a->address, &b->address);
 	return order ? order : (int)b->host.weight - (int)a->host.weight;
 }
 
 static bool is_among(const struct address *address, const struct resolved *list, unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++)
-		if (!memcmp(address, &list[i].address, sizeof(*address)))
+		if (address_equal(address, &list[i].address))
 			return true;
 	return false;
 }
