@@ -227,6 +227,11 @@ static int start(struct run *run)
 
 static void finish(struct run *run)
 {
+	sigset_t all;
+
+	/* With its event a signal's default action comes back, which would cut this short. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	if (run->proxy) {
 		proxy_stop(run->proxy);
 		proxy_join(run->proxy);
