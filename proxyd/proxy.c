@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "policy/watcher.h"
 #include "probe/capabilities.h"
 #include "probe/doctor.h"
 
@@ -198,7 +199,8 @@ int proxy_start(struct proxy *proxy, void (*ended)(void *user), void *user)
 {
 	proxy->shared.ended = ended;
 	proxy->shared.ended_user = user;
-	if (room_measure(&proxy->room, proxy->shared.worker_count)) {
+	if (room_measure(&proxy->room, proxy->shared.worker_count,
+			 watcher_descriptors(proxy->plan->config))) {
 		log_error("the limit of open files leaves no descriptors for a flow; raise it "
 			  "(ulimit -n, LimitNOFILE=)");
 		return -PROXY_EXIT_FAILED;

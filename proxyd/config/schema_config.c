@@ -220,10 +220,8 @@ static const struct schema_key config_keys[] = {
 	 "Directory of a cgroup v2 that holds proxyd, to attach the sock_ops program to. Only lane "
 	 "`kernel` uses it.",
 	 .type = &value_path, CONFIG(cgroup), .otherwise = "found by itself", .restart = true},
-	{"drain_timeout",
-	 "On SIGTERM, and when a listener or an endpoint is taken out, let live flows finish for "
-	 "this long.",
-	 .type = &value_time, CONFIG(drain_timeout), .fallback = "30s", .max = TIME_MAX},
+	{"drain_timeout", "On SIGTERM, let live flows finish for this long.", .type = &value_time,
+	 CONFIG(drain_timeout), .fallback = "30s", .max = TIME_MAX},
 	{"dns_servers", "Whom to ask for the addresses of endpoints.", .type = &value_nameservers,
 	 CONFIG(dns_servers), .otherwise = "as `/etc/resolv.conf` says"},
 	{"listeners", "Where connections are accepted.", .object = &listener,

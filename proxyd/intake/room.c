@@ -27,14 +27,14 @@ static uint64_t open_descriptors(uint64_t limit)
 	return count;
 }
 
-int room_measure(struct room *room, unsigned int workers)
+int room_measure(struct room *room, unsigned int workers, unsigned int others)
 {
 	struct rlimit limit;
 	uint64_t used, left;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit))
 		return -errno;
-	used = open_descriptors(limit.rlim_cur) + RESERVE + SOCKETS_A_FLOW * workers;
+	used = open_descriptors(limit.rlim_cur) + RESERVE + others + SOCKETS_A_FLOW * workers;
 	left = limit.rlim_cur > used ? limit.rlim_cur - used : 0;
 	room->flows_max = left * FLOWS_A_PIPE / (SOCKETS_A_FLOW * FLOWS_A_PIPE + 2);
 	room->pipes_max = room->flows_max / FLOWS_A_PIPE / workers;

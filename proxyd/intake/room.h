@@ -25,10 +25,10 @@ struct room {
 };
 
 /*
- * Divide what is left of the limit of open files (RLIMIT_NOFILE) once everything else is open.
- * Returns 0, or -EMFILE when it is enough for no flow.
+ * Divide what is left of the limit of open files (RLIMIT_NOFILE) once everything else is open, but
+ * for `others` that will be. Returns 0, or -EMFILE when it is enough for no flow.
  */
-int room_measure(struct room *room, unsigned int workers);
+int room_measure(struct room *room, unsigned int workers, unsigned int others);
 
 /* `wake` is activated when there is room again for a worker that room_is_full() has told to wait.
  */

@@ -8,6 +8,9 @@
 #include "policy/health.h"
 #include "policy/resolver.h"
 
+#define NAME_DESCRIPTORS  8
+#define CHECK_DESCRIPTORS 8 /* of an upstream */
+
 struct watched {
 	TAILQ_ENTRY(watched) entry;
 	struct upstream *upstream; /* a reference */
@@ -128,6 +131,18 @@ int watcher_follow(struct watcher *watcher, const struct plan *plan)
 	}
 	forget_absent(watcher);
 	return err;
+}
+
+unsigned int watcher_descriptors(const struct config *config)
+{
+	unsigned int count = has_names(config) ? NAME_DESCRIPTORS : 0;
+
+	for (unsigned int i = 0; i < config->upstream_count; i++)
+		if (config->upstreams[i].health.kind != HEALTH_NONE)
+			count += config->upstreams[i].endpoint_count < CHECK_DESCRIPTORS
+					 ? config->upstreams[i].endpoint_count
+					 : CHECK_DESCRIPTORS;
+	return count;
 }
 
 int watcher_new(struct event_base *base, struct watcher **out)

@@ -23,6 +23,12 @@ int watcher_new(struct event_base *base, struct watcher **out);
  */
 int watcher_follow(struct watcher *watcher, const struct plan *plan);
 
+/*
+ * How many descriptors the watch over such a config may have open at once, leaving aside that
+ * hundreds of endpoints are checked in parts: checks that hang, and what names are asked by.
+ */
+unsigned int watcher_descriptors(const struct config *config);
+
 /* Before the event base. NULL is ignored. */
 void watcher_free(struct watcher *watcher);
 

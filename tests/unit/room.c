@@ -41,7 +41,7 @@ Test(room, measures_what_fits)
 		uint64_t needed, left;
 
 		limit_files(limits[i]);
-		cr_assert_eq(room_measure(&room, WORKERS), 0);
+		cr_assert_eq(room_measure(&room, WORKERS, 0), 0);
 		left = descriptors_left();
 		/* Each worker may have a flow too many. */
 		needed = 2 * (room.flows_max + WORKERS) + 2 * WORKERS * room.pipes_max;
@@ -56,7 +56,7 @@ Test(room, is_refused_where_no_flow_fits)
 	struct room room = {0};
 
 	limit_files(3 + 16 + 2 * WORKERS);
-	cr_assert_eq(room_measure(&room, WORKERS), -EMFILE);
+	cr_assert_eq(room_measure(&room, WORKERS, 0), -EMFILE);
 }
 
 static void count_wake(evutil_socket_t fd, short what, void *user)
