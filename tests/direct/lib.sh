@@ -24,6 +24,7 @@ begin_direct() {
 end_direct() {
 	local status=$? i
 	trap '' HUP INT TERM
+	set +e # the status must reach cleanup()
 	for i in "${!SPAWNED[@]}"; do
 		end "${SPAWNED[i]%% *}"
 	done
