@@ -97,10 +97,10 @@ static const struct schema_key retry_keys[] = {
 	{"attempts", "Other endpoints to try, one after the other, when a connect fails.",
 	 .type = &value_count, UPSTREAM(retries), .fallback = "3", .max = UPSTREAM_TRIES_MAX},
 	{"budget",
-	 "Retries at once, as a share of the connects that are under way, so that a pool that is "
-	 "down is not drowned in retries.",
+	 "Retries in the last one to two seconds, as a share of the flows in that time, so that a "
+	 "pool that is down is not drowned in retries.",
 	 .type = &value_percent, UPSTREAM(retry_budget), .fallback = "20%", .max = 100},
-	{"budget_min", "Retries at once that are allowed in any case.", .type = &value_count,
+	{"budget_min", "Retries in that time that are allowed in any case.", .type = &value_count,
 	 UPSTREAM(retry_budget_min), .fallback = "3", .max = 1000000},
 };
 
