@@ -101,7 +101,7 @@ static const struct schema_key retry_keys[] = {
 	 "pool that is down is not drowned in retries.",
 	 .type = &value_percent, UPSTREAM(retry_budget), .fallback = "20%", .max = 100},
 	{"budget_min", "Retries in that time that are allowed in any case.", .type = &value_count,
-	 UPSTREAM(retry_budget_min), .fallback = "3", .max = 1000000},
+	 UPSTREAM(retry_budget_min), .fallback = "100", .max = 1000000},
 };
 
 static const struct schema_object retries = {

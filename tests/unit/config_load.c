@@ -95,7 +95,7 @@ Test(config_load, defaults_of_an_upstream)
 	cr_expect_eq(upstream->slow_start, 0);
 	cr_expect_eq(upstream->retries, 3);
 	cr_expect_eq(upstream->retry_budget, 20);
-	cr_expect_eq(upstream->retry_budget_min, 3);
+	cr_expect_eq(upstream->retry_budget_min, 100);
 	cr_expect_eq(upstream->connect_timeout, 10000);
 	cr_expect_eq(upstream->idle_timeout, 3600000);
 	cr_expect_eq(upstream->max_lifetime, 0);
