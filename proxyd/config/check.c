@@ -46,6 +46,17 @@ static int complete_name(char **name, const char *what, unsigned int index)
 	return 0;
 }
 
+/* An older file has no `mode`. */
+static void complete_intercept(struct config_intercept *intercept)
+{
+	if (!intercept->mode &&
+	    (intercept->on_exit || intercept->cgroup || intercept->destinations.count ||
+	     intercept->exclude.count || intercept->ports.count || intercept->users.count))
+		intercept->mode = INTERCEPT_CONNECT;
+	if (intercept->mode && !intercept->on_exit)
+		intercept->on_exit = INTERCEPT_EXIT_OPEN;
+}
+
 int config_complete(struct config *config)
 {
 	int err = 0;
@@ -55,6 +66,7 @@ int config_complete(struct config *config)
 
 		if (!limits->rate_burst)
 			limits->rate_burst = limits->rate_per_source;
+		complete_intercept(&config->listeners[i].intercept);
 		err = complete_name(&config->listeners[i].name, "listener", i);
 	}
 	for (unsigned int i = 0; i < config->route_count && !err; i++)
@@ -200,6 +212,20 @@ static void check_limits(struct check *check, unsigned int index)
 			  "it means nothing without rate_per_source; set that too");
 }
 
+static void check_intercept(struct check *check, unsigned int index)
+{
+	const struct config_intercept *intercept = &check->config->listeners[index].intercept;
+	char path[CHECK_PATH];
+
+	if (intercept->mode == INTERCEPT_CONNECT && !intercept->cgroup)
+		check_say(check, REPORT_ERROR, check_path(path, "listeners[%u].intercept", index),
+			  "mode connect needs `cgroup`; name the directory of a cgroup v2");
+	if (intercept->mode == INTERCEPT_CONNECT && intercept->on_exit == INTERCEPT_EXIT_CLOSED)
+		check_say(check, REPORT_ERROR,
+			  check_path(path, "listeners[%u].intercept.on_exit", index),
+			  "mode connect ends with proxyd; take `open`");
+}
+
 static void check_endpoint(struct check *check, unsigned int upstream, unsigned int index)
 {
 	const struct config_upstream *of = &check->config->upstreams[upstream];
@@ -258,6 +284,7 @@ void check_sense(struct check *check)
 	for (unsigned int i = 0; i < check->config->listener_count; i++) {
 		check_access(check, i);
 		check_limits(check, i);
+		check_intercept(check, i);
 	}
 	for (unsigned int i = 0; i < check->config->upstream_count; i++)
 		check_upstream(check, i);

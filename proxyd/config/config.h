@@ -67,9 +67,24 @@ struct config_limits {
 	uint64_t queue_timeout;
 };
 
+/* How connections that are meant for others come to a listener. */
+enum intercept_mode {
+	INTERCEPT_NONE, /* they do not */
+	INTERCEPT_CONNECT,
+};
+
+/* Where new connections go when proxyd is gone, however it went. */
+enum intercept_exit {
+	INTERCEPT_EXIT_UNSET,
+	INTERCEPT_EXIT_OPEN, /* where they are meant to go */
+	INTERCEPT_EXIT_CLOSED,
+};
+
 /* The connections that are brought to a listener. Empty lists leave nothing out. */
 struct config_intercept {
-	char *cgroup; /* of the processes whose connections they are; NULL: none */
+	enum intercept_mode mode;
+	enum intercept_exit on_exit;
+	char *cgroup; /* of the processes whose connections they are; NULL: any */
 	struct cidr_list destinations;
 	struct cidr_list exclude; /* goes before `destinations` */
 	struct port_list ports;

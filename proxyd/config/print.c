@@ -52,21 +52,13 @@ static json_t *escaped(json_t *value)
 	return value;
 }
 
-/* A mapping that was not given: one without the keys that it requires would not load again. */
-static bool is_absent(const struct schema_object *object, const json_t *mapping)
-{
-	for (size_t i = 0; i < object->key_count; i++)
-		if (object->keys[i].required && !json_object_size(mapping))
-			return true;
-	return false;
-}
-
 static json_t *one_to_json(const struct schema_object *object, const void *fields,
 			   const struct config *config)
 {
 	json_t *mapping = object_to_json(object, fields, config);
 
-	if (!is_absent(object, mapping))
+	/* One that was not given would not load again if it requires a key. */
+	if (json_object_size(mapping))
 		return mapping;
 	json_decref(mapping);
 	return NULL;

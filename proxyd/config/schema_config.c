@@ -65,9 +65,25 @@ static const struct schema_object limits = {
 
 #define INTERCEPT(member) FIELD(struct config_intercept, member)
 
+static const struct schema_choice intercept_modes[] = {
+	{"connect", INTERCEPT_CONNECT, "what the processes of a cgroup connect to"},
+	{0},
+};
+
+static const struct schema_choice intercept_exits[] = {
+	{"open", INTERCEPT_EXIT_OPEN, "where they are meant to go"},
+	{"closed", INTERCEPT_EXIT_CLOSED, "nowhere: they are refused"},
+	{0},
+};
+
 static const struct schema_key intercept_keys[] = {
-	{"cgroup", "Directory of the cgroup v2 that holds the processes.", .type = &value_path,
-	 INTERCEPT(cgroup), .required = true, .restart = true,
+	{"mode", "How.", .type = &value_choice, INTERCEPT(mode), .otherwise = "`connect`",
+	 .restart = true, .choices = intercept_modes},
+	{"on_exit", "Where new connections go when proxyd is gone, even by `kill -9`.",
+	 .type = &value_choice, INTERCEPT(on_exit), .otherwise = "`open`", .restart = true,
+	 .choices = intercept_exits},
+	{"cgroup", "Directory of the cgroup v2 that holds the processes; `connect` needs it.",
+	 .type = &value_path, INTERCEPT(cgroup), .otherwise = "any", .restart = true,
 	 .example = "/sys/fs/cgroup/system.slice/app.service"},
 	{"destinations", "Only connections to these addresses.", .type = &value_cidrs,
 	 INTERCEPT(destinations), .otherwise = "all"},
