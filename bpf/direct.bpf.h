@@ -133,8 +133,13 @@ typedef struct {
 	unsigned int val;
 } RELOCATED kuid_t;
 
+struct sk_buff_head {
+	__u32 qlen;
+} RELOCATED;
+
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
 	__s32 sk_peek_off;
 	struct {
 		atomic_t rmem_alloc;
@@ -169,6 +174,7 @@ struct tcp_sock {
 
 /* What sk_user_data of an enrolled socket points to, but for its low bits. */
 struct sk_psock {
+	struct sk_buff_head ingress_skb;
 	struct list_head ingress_msg;
 	refcount_t refcnt;
 } RELOCATED;

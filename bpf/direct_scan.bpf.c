@@ -17,6 +17,7 @@ const volatile __u64 cgroup_id = 0;
 const volatile __u8 any_program = 0;
 const volatile __u8 watch_only = 0;  /* enrol nobody (--dry-run) */
 const volatile __u8 look_only = 0;   /* report what another proxyd's scan has found (--status) */
+const volatile __u8 mends = 0;       /* the socket map has the program `mend` */
 const volatile __u8 eager = 0;       /* enrol whatever is eligible, at once (--debug-eager) */
 struct sl_direct_filter filter = {}; /* volatile would not do: only not const is not folded */
 
@@ -187,20 +188,33 @@ static __always_inline enum sl_direct_reason owner_reason(const struct sl_end *e
 	return matters && !end->owned ? SL_REASON_PROGRAM : SL_REASON_NONE;
 }
 
-/* What the socket map has put on an enrolled socket. */
+/* What the socket map has put on an enrolled socket. SK_USER_DATA_PTRMASK: the low bits are flags.
+ */
+static __always_inline struct sk_psock *psock_of(struct sock *sk)
+{
+	return (struct sk_psock *)((__u64)sk->sk_user_data & ~7ULL);
+}
+
+static __always_inline int references_to(struct sk_psock *psock)
+{
+	int references = 0;
+
+	bpf_core_read(&references, sizeof(references), &psock->refcnt.refs.counter);
+	return references;
+}
+
 static __always_inline void look_at_psock(struct sock *sk, struct sl_visit *visit)
 {
-	/* SK_USER_DATA_PTRMASK: the three low bits are flags */
-	struct sk_psock *psock = (struct sk_psock *)((__u64)sk->sk_user_data & ~7ULL);
+	struct sk_psock *psock = psock_of(sk);
 	struct list_head *first = NULL;
-	int references = 0;
+	__u32 delayed = 0;
 
 	if (!psock)
 		return;
-	bpf_core_read(&references, sizeof(references), &psock->refcnt.refs.counter);
 	bpf_core_read(&first, sizeof(first), &psock->ingress_msg.next);
-	visit->busy = references != 1;
-	visit->unread = first != &psock->ingress_msg;
+	bpf_core_read(&delayed, sizeof(delayed), &psock->ingress_skb.qlen);
+	visit->busy = references_to(psock) != 1;
+	visit->unread |= delayed || first != &psock->ingress_msg;
 }
 
 static __always_inline int has_ended(struct sock *sk)
@@ -235,6 +249,22 @@ static __always_inline struct sl_record *find_other(const struct sl_end_key *key
 	return record;
 }
 
+/*
+ * A call that waits for the lock has looked the psock up already. If it is tcp_bpf_recvmsg_parser()
+ * (6.18), it knows no other queue: bytes and a FIN that come as soon as the lock is free would be
+ * an end of stream to it. The psock lives on as long as such a call: then the socket is put back.
+ */
+static __always_inline void take_out(struct tcp_sock *tcp, struct sl_end *end)
+{
+	struct sk_psock *psock = psock_of((struct sock *)tcp);
+	__u64 cookie = end->cookie;
+
+	bpf_map_delete_elem(&lane, &cookie);
+	if (mends && references_to(psock) && !bpf_map_update_elem(&lane, &cookie, tcp, BPF_NOEXIST))
+		return;
+	sl_end_left(end);
+}
+
 static __always_inline void act(struct tcp_sock *tcp, struct sl_end *end,
 				const struct sl_record *other, int what)
 {
@@ -246,8 +276,7 @@ static __always_inline void act(struct tcp_sock *tcp, struct sl_end *end,
 		else
 			sl_end_enrolled(end, other->cookie, other->sock);
 	} else if (what == SL_LEAVE) {
-		bpf_map_delete_elem(&lane, &cookie);
-		sl_end_left(end);
+		take_out(tcp, end);
 	}
 }
 
@@ -297,7 +326,10 @@ static __always_inline void visit_end(struct sock *sk, struct tcp_sock *tcp, str
 		.first_in = tcp->rcv_nxt - (__u32)tcp->bytes_received,
 		.first_out = tcp->snd_una - (__u32)tcp->bytes_acked,
 	};
-	struct sl_visit visit = {.ended = has_ended(sk)};
+	struct sl_visit visit = {
+		.ended = has_ended(sk),
+		.unread = mends && sk->sk_receive_queue.qlen,
+	};
 	struct sl_record *other;
 	int what;
 

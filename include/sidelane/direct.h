@@ -262,7 +262,7 @@ struct sl_visit {
 	__u32 dialogue; /* enum sl_dialogue_result */
 	__u32 bulk;     /* sl_shares_bulk(), while it is on */
 	__u32 busy;     /* ENROLLED, LEAVING: a call on the socket is going on */
-	__u32 unread;   /* direct bytes wait in its queue */
+	__u32 unread;   /* bytes wait in its direct queue; where that is mended, in any of its */
 	__u32 ended;    /* the connection is over from the other end's side */
 	__u32 met;      /* the other end was seen lately, and its record says: */
 	__u32 state;    /* enum sl_end_state */
@@ -303,7 +303,8 @@ static inline enum sl_act sl_end_wanted(struct sl_end *end, const struct sl_visi
 		sl_end_enter(end, SL_END_WATCHED);
 		return SL_STAY;
 	}
-	return sl_other_willing(visit) ? SL_ENROL : SL_STAY;
+	/* What waits already is not moved, and goes wrong where a part was read (mend, 6.18). */
+	return sl_other_willing(visit) && !visit->unread ? SL_ENROL : SL_STAY;
 }
 
 static inline enum sl_act sl_end_watched(struct sl_end *end, const struct sl_visit *visit)

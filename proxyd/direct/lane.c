@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "direct/fionread.h"
 #include "direct/namespaces.h"
 #include "log.h"
 #include "probe/capabilities.h"
@@ -41,6 +42,7 @@ struct direct_lane {
 	struct bpf_link *scan, *owners;
 	struct namespaces *namespaces;
 	enum direct_mode mode;
+	enum fionread fionread;
 	int cgroup;
 	int directory; /* where it is pinned; -1: nowhere */
 	bool first;
@@ -131,13 +133,14 @@ static int set_pins(struct direct_lane *lane)
 }
 
 static void configure(struct direct_programs *programs, const struct direct_settings *settings,
-		      uint64_t id)
+		      uint64_t id, enum fionread fionread)
 {
 	programs->rodata->cgroup_id = id;
 	programs->rodata->any_program = settings->any_program;
 	programs->rodata->eager = settings->eager;
 	programs->rodata->watch_only = settings->mode == DIRECT_DRY_RUN;
 	programs->rodata->look_only = settings->mode == DIRECT_STATUS;
+	programs->rodata->mends = fionread == FIONREAD_MENDED;
 	memcpy(&programs->bss->filter, &settings->filter, sizeof(settings->filter));
 	programs->bss->leave_old = !settings->existing && settings->mode == DIRECT_RUN;
 	bpf_map__set_max_entries(programs->maps.lane, SOCKETS_MAX);
@@ -153,7 +156,7 @@ static int load(struct direct_lane *lane, const struct direct_settings *settings
 	lane->programs = direct_programs__open();
 	if (!lane->programs)
 		return -errno;
-	configure(lane->programs, settings, id);
+	configure(lane->programs, settings, id, lane->fionread);
 	err = set_pins(lane);
 	if (err)
 		return err;
@@ -175,8 +178,9 @@ static int fill_programs(const struct direct_lane *lane, const struct direct_set
 	int err = 0;
 
 	for (unsigned int i = 0; !err && i < settings->program_count; i++)
-		err = bpf_map_update_elem(bpf_map__fd(lane->programs->maps.programs),
-					  settings->programs[i], &yes, BPF_ANY);
+		if (!settings->programs[i].asks_fionread || lane->fionread <= FIONREAD_MENDED)
+			err = bpf_map_update_elem(bpf_map__fd(lane->programs->maps.programs),
+						  settings->programs[i].name, &yes, BPF_ANY);
 	return err;
 }
 
@@ -189,6 +193,9 @@ static int attach(struct direct_lane *lane, const struct direct_settings *settin
 	if (!err && lane->mode == DIRECT_RUN)
 		err = bpf_prog_attach(bpf_program__fd(programs->progs.verdict),
 				      bpf_map__fd(programs->maps.lane), BPF_SK_MSG_VERDICT, 0);
+	if (!err && lane->mode == DIRECT_RUN && lane->fionread == FIONREAD_MENDED)
+		err = bpf_prog_attach(bpf_program__fd(programs->progs.mend),
+				      bpf_map__fd(programs->maps.lane), BPF_SK_SKB_VERDICT, 0);
 	if (err)
 		return err;
 	lane->scan = bpf_program__attach_iter(programs->progs.scan, NULL);
@@ -228,6 +235,9 @@ int direct_lane_new(const struct direct_settings *settings, struct direct_lane *
 	lane->cgroup = -1;
 	lane->directory = -1;
 	lane->first = true;
+	lane->fionread = FIONREAD_UNKNOWN;
+	if (settings->mode != DIRECT_STATUS)
+		lane->fionread = fionread_try();
 	err = open_all(lane, settings);
 	if (err) {
 		direct_lane_free(lane);

@@ -13,13 +13,21 @@
 #include "policy/cidr.h"
 
 /*
- * Programs that were read or traced for how they read their sockets: with recv or read alone, no
- * splice(2), no FIONREAD; and that the tests accelerate. By the name of the file that runs:
- * Debian's redis-server is a link to redis-check-rdb.
+ * Programs that were read or traced for how they read their sockets, and that the tests accelerate.
+ * By the name of the file that runs: Debian's redis-server is a link to redis-check-rdb.
  */
-static const char *const known_programs[] = {
-	"memcached",       "pgbench",         "postgres",     "psql",
-	"redis-benchmark", "redis-check-rdb", "redis-server",
+static const struct direct_program known_programs[] = {
+	{.name = "curl"},
+	{.name = "memcached"},
+	{.name = "nginx", .asks_fionread = true},
+	{.name = "node"},
+	{.name = "pgbench"},
+	{.name = "postgres"},
+	{.name = "psql"},
+	{.name = "redis-benchmark"},
+	{.name = "redis-check-rdb"},
+	{.name = "redis-server"},
+	{.name = "wrk", .asks_fionread = true},
 };
 
 enum {
@@ -85,7 +93,7 @@ static void print_help(void)
 	       "read\n"
 	       "                        alone; repeatable. Known:");
 	for (size_t i = 0; i < sizeof(known_programs) / sizeof(known_programs[0]); i++)
-		printf(" %s", known_programs[i]);
+		printf(" %s", known_programs[i].name);
 	printf("\n"
 	       "  --any-program         whatever program it is: programs that use splice(2) hang\n"
 	       "  --port N              one port of the connection; repeatable, as the following\n"
@@ -181,7 +189,7 @@ static int add_program(struct direct_settings *settings, const char *name)
 	/* As the program that compares them cuts them. */
 	if (length >= SL_PROGRAM_NAME)
 		length = SL_PROGRAM_NAME - 1;
-	memcpy(settings->programs[settings->program_count++], name, length);
+	memcpy(settings->programs[settings->program_count++].name, name, length);
 	return 0;
 }
 
@@ -294,7 +302,7 @@ int direct_settings_parse(struct direct_settings *settings, int argc, char **arg
 		.duration_ms = 5 * 1000,
 	};
 	for (size_t i = 0; i < sizeof(known_programs) / sizeof(known_programs[0]); i++)
-		add_program(settings, known_programs[i]);
+		settings->programs[settings->program_count++] = known_programs[i];
 	opterr = 0;
 	while (!err && (choice = getopt_long(argc, argv, ":h", longs, NULL)) != -1) {
 		if (choice == 'h') {

@@ -19,12 +19,18 @@ enum direct_mode {
 #define DIRECT_PIN_DEFAULT  "/sys/fs/bpf"
 #define DIRECT_PROGRAMS_MAX 64
 
+/* Reads its sockets with recv or read alone, no splice(2). */
+struct direct_program {
+	char name[SL_PROGRAM_NAME];
+	bool asks_fionread; /* goes by FIONREAD, so that a wrong answer breaks it */
+};
+
 struct direct_settings {
 	enum direct_mode mode;
 	const char *cgroup;
 	const char *pin;
 	struct sl_direct_filter filter;
-	char programs[DIRECT_PROGRAMS_MAX][SL_PROGRAM_NAME];
+	struct direct_program programs[DIRECT_PROGRAMS_MAX];
 	unsigned int program_count; /* those of --program, and the known ones */
 	bool any_program;
 	bool existing;

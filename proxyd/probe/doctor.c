@@ -11,6 +11,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "direct/fionread.h"
 #include "log.h"
 #include "probe/capabilities.h"
 #include "probe/cgroup.h"
@@ -303,6 +304,24 @@ static int fionread_of_enrolled(int *unread)
 	return err;
 }
 
+/* In the lane that `proxyd accelerate` takes. */
+static void examine_direct_fionread(struct report *report)
+{
+	static const char *const said[] = {
+		[FIONREAD_RIGHT] = "counts all that waits on an accelerated socket",
+		[FIONREAD_MENDED] = "counts all that waits on an accelerated socket when a verdict "
+				    "program moves it, as proxyd accelerate does",
+		[FIONREAD_WRONG] = "is wrong on an accelerated socket: proxyd accelerate leaves "
+				   "programs alone that ask it",
+		[FIONREAD_UNKNOWN] = "could not be tried on an accelerated socket",
+	};
+	const enum fionread result = fionread_try();
+	struct finding *finding = add(report, "FIONREAD, accelerated", SCOPE_NOTHING, "");
+
+	conclude(finding, result == FIONREAD_UNKNOWN ? FINDING_SKIPPED : FINDING_NOTE, "%s",
+		 said[result]);
+}
+
 static void examine_fionread(struct report *report)
 {
 	struct finding *finding = add(report, "FIONREAD", SCOPE_NOTHING, "");
@@ -336,6 +355,7 @@ void doctor_examine(struct report *report)
 	examine_share(report, &trial);
 	trial_stop(&trial);
 	examine_fionread(report);
+	examine_direct_fionread(report);
 	trial_start(&trial, LANE_RELAY, false, TRIAL_WINDOW);
 	examine_traffic(report, &trial, SCOPE_RELAY);
 	trial_stop(&trial);

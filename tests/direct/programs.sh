@@ -1,9 +1,7 @@
 #!/bin/bash
-# Unmodified programs in an accelerated cgroup, with the default set of programs: redis and
-# PostgreSQL go direct, and what they keep is right. nginx (FIONREAD), HAProxy (splice) and
-# curl are left alone meanwhile, and whole files arrive.
+# Unmodified programs that are accelerated by default: they go direct, and what they keep is right.
 . "$(dirname "$0")/lib.sh"
-need redis-server redis-benchmark redis-cli nginx curl haproxy wrk setpriv
+need redis-server redis-benchmark redis-cli nginx curl wrk setpriv
 BIN=$(find /usr/lib/postgresql/*/bin -name initdb -printf '%h\n' 2>/dev/null | sort -V | tail -n 1)
 [[ -n $BIN ]] || skip "PostgreSQL is not installed (tests/install)"
 
@@ -11,7 +9,6 @@ begin_direct
 free_port REDIS
 free_port POSTGRES
 free_port NGINX
-free_port HAPROXY
 SIZE=100M
 TIME=2
 ((QUICK == 0)) || SIZE=20M TIME=1
@@ -19,14 +16,18 @@ export PGHOST=127.0.0.1 PGPORT=$POSTGRES PGUSER=postgres PGDATABASE=postgres
 
 direct_messages() { direct_status .messages.direct; }
 
-# Runs a command in the cgroup; at least MIN messages of it went direct.
+# Runs a command in the cgroup, again until at least MIN messages of it went direct: the look at the
+# sockets may come late on a busy machine. Sets RUNS.
 goes_direct() { # WHAT MIN COMMAND...
-	local what=$1 min=$2 before
+	local what=$1 min=$2 before direct=-1 until=$((SECONDS + 60))
 	shift 2
 	before=$(direct_messages)
-	"${INSIDE[@]}" "$@" >"$TMP/$what.log" 2>&1 || fail "$what"
-	say "$what: $(($(direct_messages) - before)) messages direct"
-	assert_number $(($(direct_messages) - before)) -ge "$min" "direct messages of $what"
+	for ((RUNS = 0; direct < min; RUNS++)); do
+		((SECONDS < until)) || fail "$what: $direct messages direct in $RUNS runs"
+		"${INSIDE[@]}" "$@" >"$TMP/$what.log" 2>&1 || fail "$what"
+		direct=$(($(direct_messages) - before))
+	done
+	say "$what: $direct messages direct, $RUNS runs"
 }
 
 # ---- redis ----
@@ -34,10 +35,12 @@ test_redis() {
 	spawn redis "${INSIDE[@]}" redis-server --bind 127.0.0.1 --port "$REDIS" --dir "$TMP" --save '' \
 		--appendonly no
 	wait_listening "$REDIS" redis-server
-	goes_direct redis 50000 redis-benchmark -p "$REDIS" -t incr -n 200000 -c 20
-	assert_equal 200000 "$(redis-cli -p "$REDIS" get 'counter:__rand_int__')" "sum of all increments"
-	goes_direct redis-pipelined 3000 redis-benchmark -p "$REDIS" -t incr -n 600000 -c 20 -P 16
-	assert_equal 800000 "$(redis-cli -p "$REDIS" get 'counter:__rand_int__')" "sum of all increments"
+	goes_direct redis 10000 redis-benchmark -p "$REDIS" -t incr -n 200000 -c 20
+	SUM=$((200000 * RUNS))
+	assert_equal "$SUM" "$(redis-cli -p "$REDIS" get 'counter:__rand_int__')" "sum of all increments"
+	goes_direct redis-pipelined 1000 redis-benchmark -p "$REDIS" -t incr -n 600000 -c 20 -P 16
+	SUM=$((SUM + 600000 * RUNS))
+	assert_equal "$SUM" "$(redis-cli -p "$REDIS" get 'counter:__rand_int__')" "sum of all increments"
 }
 
 # ---- PostgreSQL ----
@@ -60,8 +63,8 @@ start_postgres() {
 test_postgres() {
 	start_postgres
 	"$BIN/pgbench" -q -i -s 1 >"$TMP/pgbench-init.log" 2>&1
-	goes_direct pgbench-read 500 "$BIN/pgbench" --no-vacuum -c 4 -T "$TIME" -S
-	goes_direct pgbench-write 500 "$BIN/pgbench" --no-vacuum -c 4 -T "$TIME"
+	goes_direct pgbench-read 100 "$BIN/pgbench" --no-vacuum -c 4 -T "$TIME" -S
+	goes_direct pgbench-write 100 "$BIN/pgbench" --no-vacuum -c 4 -T "$TIME"
 	grep -q 'failed transactions: 0 ' "$TMP/pgbench-write.log" || fail "failed transactions"
 	# Every transaction adds one delta to an account, a teller, a branch and the history.
 	assert_equal 1 "$(query 'SELECT count(DISTINCT total) FROM (
@@ -71,7 +74,7 @@ test_postgres() {
 		UNION ALL SELECT sum(delta) FROM pgbench_history) AS totals')" "distinct sums of the deltas"
 }
 
-# ---- those that are left alone ----
+# ---- nginx, curl, wrk: FIONREAD ----
 start_nginx() {
 	mkdir -p "$TMP/www/upload" "$TMP/nginx"
 	cat >"$TMP/nginx.conf" <<-END
@@ -101,55 +104,34 @@ start_nginx() {
 	wait_listening "$NGINX" nginx
 }
 
-start_haproxy() {
-	cat >"$TMP/haproxy.cfg" <<-END
-		defaults
-		    mode tcp
-		    option splice-request
-		    option splice-response
-		    timeout connect 5s
-		    timeout client 30s
-		    timeout server 30s
-		listen front
-		    bind 127.0.0.1:$HAPROXY
-		    server nginx 127.0.0.1:$NGINX
-	END
-	spawn haproxy "${INSIDE[@]}" haproxy -db -f "$TMP/haproxy.cfg"
-	wait_listening "$HAPROXY" haproxy
-}
-
-# Many small requests first on the same connections: dialogues as others that are accelerated.
-test_files() { # BACKEND NAME
-	local url=http://127.0.0.1:$1 i
-	for i in {1..300}; do
-		printf 'url = "%s/small"\noutput = "/dev/null"\n' "$url"
-	done >"$TMP/curl.$2"
-	printf 'next\nupload-file = "%s"\nurl = "%s/upload/file"\n' "$TMP/original" "$url" >>"$TMP/curl.$2"
-	rm -f "$TMP/www/upload/file"
-	"${INSIDE[@]}" curl -fsS --max-time 60 -K "$TMP/curl.$2"
-	assert_same_file "$TMP/original" "$TMP/www/upload/file" "upload, $2"
-	"${INSIDE[@]}" curl -fsS --max-time 60 -o "$TMP/download" "$url/upload/file"
-	assert_same_file "$TMP/original" "$TMP/download" "download, $2"
-	"${INSIDE[@]}" wrk -t 1 -c 8 -d "${TIME}s" "$url/small" >"$TMP/wrk.$2"
-	! grep -E 'Socket errors|Non-2xx' "$TMP/wrk.$2" >&2 || fail "wrk, $2: errors"
-}
-
-test_left_alone() {
-	local before
+# curl: many small requests first, so that its connection is in the lane when the file comes.
+test_nginx() {
+	local url=http://127.0.0.1:$NGINX i
+	start_nginx
 	head -c "$SIZE" /dev/urandom >"$TMP/original"
-	echo small >"$TMP/www/small"
-	before=$(direct_messages)
-	test_files "$NGINX" nginx
-	test_files "$HAPROXY" haproxy
-	assert_equal "$before" "$(direct_messages)" "direct messages after nginx, HAProxy, curl and wrk"
-	say "nginx and HAProxy, 100 MB up and down, are left alone"
+	head -c 1000 /dev/urandom >"$TMP/www/small"
+	head -c 100000 /dev/urandom >"$TMP/www/large"
+	goes_direct wrk 1000 wrk -t 1 -c 8 -d "${TIME}s" "$url/small"
+	goes_direct wrk-large 0 wrk -t 1 -c 8 -d "${TIME}s" "$url/large"
+	! grep -E 'Socket errors|Non-2xx' "$TMP"/wrk*.log >&2 || fail "wrk: errors"
+	for i in {1..20000}; do
+		printf 'url = "%s/small"\noutput = "/dev/null"\n' "$url"
+	done >"$TMP/curl.config"
+	for i in 1 2 3; do
+		printf 'next\nupload-file = "%s"\nurl = "%s/upload/file%s"\n' "$TMP/original" "$url" "$i"
+		printf 'next\nurl = "%s/upload/file%s"\noutput = "%s"\n' "$url" "$i" "$TMP/download$i"
+	done >>"$TMP/curl.config"
+	goes_direct curl 100 curl -fsS --max-time 60 -K "$TMP/curl.config"
+	for i in 1 2 3; do
+		assert_same_file "$TMP/original" "$TMP/www/upload/file$i" "upload $i"
+		assert_same_file "$TMP/original" "$TMP/download$i" "download $i"
+	done
+	say "curl: 3 times $SIZE up and down"
 }
 
-start_accelerate --interval 100ms
+start_accelerate --interval 20ms
 test_redis
 test_postgres
-start_nginx
-start_haproxy
-test_left_alone
+test_nginx
 stop_accelerate
-assert_equal 800000 "$(redis-cli -p "$REDIS" get 'counter:__rand_int__')" "redis after acceleration"
+assert_equal "$SUM" "$(redis-cli -p "$REDIS" get 'counter:__rand_int__')" "redis after acceleration"

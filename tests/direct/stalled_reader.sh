@@ -25,7 +25,7 @@ ends flood
 LANE=$ANSWER
 DIRECT=$(($(direct_status .bytes.direct) - BEFORE))
 PAGES=$(tcp_pages)
-read -r _ PRESSURE LIMIT </proc/sys/net/ipv4/tcp_mem
+read -r _ PRESSURE LIMIT <<<"$TCP_MEM"
 say "$PAIRS senders blocked after $LANE bytes at most, $PLAIN without the lane;" \
 	"$((DIRECT / PAIRS)) of them direct; TCP has $PAGES of $LIMIT pages"
 assert_number "$DIRECT" -le $((PAIRS * WINDOW)) "direct bytes that nobody has read"

@@ -223,6 +223,7 @@ static void visit(struct scene *scene, int who)
 	switch (sl_end_visit(&side->end, &visit)) {
 	case SL_ENROL:
 		cr_assert_not(side->in_map);
+		cr_assert_eq(side->unread, 0, "what waits is not moved");
 		side->in_map = 1;
 		sl_end_enrolled(&side->end, other->end.cookie, 0);
 		break;
@@ -256,9 +257,10 @@ static void live(struct scene *scene, int who, uint32_t dice)
 	} else if (dice % 4 == 1 && side->calls) {
 		if (side->in_flight && !other->closed) {
 			cr_assert(other->in_map, "a message finds nobody");
-			other->unread++;
 			scene->eventful++;
 		}
+		/* By TCP too: as where a verdict moves it. */
+		other->unread += !other->closed;
 		side->in_flight = side->calls = 0;
 	} else if (dice % 4 == 2) {
 		side->unread = 0;
@@ -270,7 +272,7 @@ static void settle(struct scene *scene)
 	for (int i = 0; i < 2; i++) {
 		struct side *side = &scene->sides[i], *other = &scene->sides[!i];
 
-		if (side->in_flight && !other->closed)
+		if (side->calls && !other->closed)
 			other->unread++;
 		side->in_flight = side->calls = 0;
 	}
