@@ -31,6 +31,7 @@ enum error_kind {
 	ERROR_RESOURCES, /* no descriptor or memory for a flow */
 	ERROR_UNTRIMMED, /* an overlapping segment could not be cut: the flow was aborted */
 	ERROR_LIFETIME,
+	ERROR_PROXY_HEADER, /* a PROXY header is missing, bad or late, or nobody may send one */
 	ERROR_DENIED,       /* by the listener's allow and deny */
 	ERROR_MAX_FLOWS,    /* the listener's limits */
 	ERROR_SOURCE_FLOWS, /* of one client address */

@@ -42,7 +42,8 @@ struct sl_ledger {
 
 /* proxyd's half of the ledger, one per direction, in memory that both sides map. */
 struct sl_published {
-	__u64 relayed; /* of the passed bytes, those that the destination has taken */
+	__u64 relayed; /* of the passed bytes, those that the destination has taken, or proxyd has
+			  kept */
 	__u32 lane;    /* enum sl_lane: where proxyd wants the direction */
 	__u32 window;  /* kernel memory that the direction may hold, bytes */
 	__u32 watched; /* whether proxyd wants to know of a stream of small writes */

@@ -57,10 +57,22 @@ static void complete_intercept(struct config_intercept *intercept)
 		intercept->on_exit = INTERCEPT_EXIT_OPEN;
 }
 
+/* A port of its own need not speak what the flows' port does. */
+static void complete_health(struct config_upstream *upstream)
+{
+	struct config_health *health = &upstream->health;
+
+	health->header = health->send_proxy ? PROXY_V2 : PROXY_NONE;
+	if (!health->port && upstream->proxy_protocol)
+		health->header = upstream->proxy_protocol;
+}
+
 int config_complete(struct config *config)
 {
 	int err = 0;
 
+	for (unsigned int i = 0; i < config->upstream_count; i++)
+		complete_health(&config->upstreams[i]);
 	for (unsigned int i = 0; i < config->listener_count && !err; i++) {
 		struct config_limits *limits = &config->listeners[i].limits;
 

@@ -91,6 +91,25 @@ struct config_intercept {
 	struct port_list users;
 };
 
+/* What begins a connection to an upstream: nothing, or a PROXY protocol header of that version. */
+enum proxy_version {
+	PROXY_NONE = 0,
+	PROXY_V1 = 1,
+	PROXY_V2 = 2,
+};
+
+enum proxy_others {
+	PROXY_OTHERS_REJECT,
+	PROXY_OTHERS_PASS,
+};
+
+/* Whom to believe who a client is. */
+struct config_proxy_header {
+	struct cidr_list from; /* empty: nobody */
+	enum proxy_others others;
+	uint64_t timeout;
+};
+
 struct config_listener {
 	char *name;
 	struct address address;
@@ -100,6 +119,7 @@ struct config_listener {
 	uint64_t inspect_timeout; /* how long to wait for the first bytes, where a route asks */
 	uint64_t inspect_size;    /* and how many bytes of them to look at */
 	struct config_tcp tcp;
+	struct config_proxy_header proxy_header;
 	struct config_intercept intercept;
 };
 
@@ -188,6 +208,7 @@ struct config_health {
 	char *send;                /* HEALTH_EXPECT; NULL: nothing */
 	char *expect;              /* HEALTH_EXPECT: a string that the answer must hold */
 	bool send_proxy;           /* begin with a PROXY protocol v2 LOCAL header */
+	enum proxy_version header; /* what a check begins with; follows from the others */
 };
 
 /* Passive health: what flows see of an endpoint. */
@@ -213,6 +234,7 @@ struct config_upstream {
 	uint64_t max_lifetime;
 	uint64_t queue_timeout; /* wait this long when every endpoint is at max_flows; 0: reject */
 	struct config_tcp tcp;
+	enum proxy_version proxy_protocol;
 	struct config_health health;
 	struct config_ejection ejection;
 };

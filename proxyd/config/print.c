@@ -52,13 +52,24 @@ static json_t *escaped(json_t *value)
 	return value;
 }
 
+/* A mapping that was not given: without a key that it requires it would not load again. */
+static bool is_absent(const struct schema_object *object, const json_t *mapping)
+{
+	for (size_t i = 0; i < object->key_count; i++) {
+		const struct schema_key *key = &object->keys[i];
+
+		if (key->required && !key->only_for && !json_object_get(mapping, key->name))
+			return true;
+	}
+	return false;
+}
+
 static json_t *one_to_json(const struct schema_object *object, const void *fields,
 			   const struct config *config)
 {
 	json_t *mapping = object_to_json(object, fields, config);
 
-	/* One that was not given would not load again if it requires a key. */
-	if (json_object_size(mapping))
+	if (json_object_size(mapping) && !is_absent(object, mapping))
 		return mapping;
 	json_decref(mapping);
 	return NULL;

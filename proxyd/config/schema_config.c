@@ -106,6 +106,33 @@ static const struct schema_object intercept = {
 	KEYS(intercept_keys),
 };
 
+#define PROXY_HEADER(member) FIELD(struct config_proxy_header, member)
+
+static const struct schema_choice proxy_others[] = {
+	{"reject", PROXY_OTHERS_REJECT, "close them with a RST"},
+	{"pass", PROXY_OTHERS_PASS, "they are clients; their bytes are not looked at for a header"},
+	{0},
+};
+
+static const struct schema_key proxy_header_keys[] = {
+	{"from", "Peers that must begin with a header, and are believed.", .type = &value_cidrs,
+	 PROXY_HEADER(from), .required = true, .example = "10.0.0.0/24"},
+	{"others", "What to do with a connection from anybody else.", .type = &value_choice,
+	 PROXY_HEADER(others), .fallback = "reject", .choices = proxy_others},
+	{"timeout", "Reject a peer whose header is not complete after this long.",
+	 .type = &value_time, PROXY_HEADER(timeout), .fallback = "3s", .min = 1, .max = HOUR},
+};
+
+static const struct schema_object proxy_header = {
+	.title = "listeners[].proxy_protocol",
+	.name = "proxy_protocol",
+	.help = "Clients come by way of proxies that say who they are: a PROXY protocol header, "
+		"version 1 or 2, is taken off the stream. What it says serves limits, routes and "
+		"logs. A single value is `from`.",
+	KEYS(proxy_header_keys),
+	.shorthand = "from",
+};
+
 static const struct schema_key listener_keys[] = {
 	{"name", "What routes, messages and commands call it.", .type = &value_name, LISTENER(name),
 	 .otherwise = "`listener-1` and so on, by its place"},
@@ -119,6 +146,8 @@ static const struct schema_key listener_keys[] = {
 	{"limits", "", .object = &limits, .offset = offsetof(struct config_listener, limits)},
 	{"tcp", "", .object = &schema_tcp_listener,
 	 .offset = offsetof(struct config_listener, tcp)},
+	{"proxy_protocol", "", .object = &proxy_header,
+	 .offset = offsetof(struct config_listener, proxy_header)},
 	{"intercept", "", .object = &intercept,
 	 .offset = offsetof(struct config_listener, intercept)},
 };

@@ -138,9 +138,27 @@ static const struct schema_object direct_timeouts = {
 	KEYS_BUT_LAST(timeout_keys, 1),
 };
 
+static const struct schema_choice proxy_versions[] = {
+	{"none", PROXY_NONE, "with the client's first byte"},
+	{"v1", PROXY_V1, "with a line of text"},
+	{"v2", PROXY_V2, "with a binary header"},
+	{0},
+};
+
+#define PROXY_PROTOCOL                                                                             \
+	{                                                                                          \
+		"proxy_protocol",                                                                  \
+			"What a connection to a server begins with: a PROXY protocol header "      \
+			"tells it who the "                                                        \
+			"client is, and where it connected to.",                                   \
+			.type = &value_choice, UPSTREAM(proxy_protocol), .fallback = "none",       \
+			.choices = proxy_versions                                                  \
+	}
+
 static const struct schema_key direct_keys[] = {
 	{"timeouts", "", .object = &direct_timeouts, .offset = 0},
 	{"tcp", "", .object = &tcp_upstream, .offset = offsetof(struct config_upstream, tcp)},
+	PROXY_PROTOCOL,
 };
 
 const struct schema_object schema_direct = {
@@ -188,8 +206,10 @@ static const struct schema_key health_keys[] = {
 	 .only_for = "expect"},
 	{"expect", "What the answer must hold.", .type = &value_text, HEALTH(expect),
 	 .required = true, .only_for = "expect", .example = "+PONG"},
-	{"send_proxy", "Begin with a PROXY protocol v2 header (LOCAL).", .type = &value_bool,
-	 HEALTH(send_proxy), .fallback = "false"},
+	{"send_proxy",
+	 "Begin with a PROXY protocol v2 header (LOCAL). With `proxy_protocol` a check to the "
+	 "endpoint's own port has one in any case, of that version (`v1`: UNKNOWN).",
+	 .type = &value_bool, HEALTH(send_proxy), .fallback = "false"},
 };
 
 static const struct schema_object health = {
@@ -251,6 +271,7 @@ static const struct schema_key upstream_keys[] = {
 	{"retries", "", .object = &retries, .offset = 0},
 	{"timeouts", "", .object = &schema_timeouts, .offset = 0},
 	{"tcp", "", .object = &tcp_upstream, .offset = offsetof(struct config_upstream, tcp)},
+	PROXY_PROTOCOL,
 	{"health", "", .object = &health, .offset = offsetof(struct config_upstream, health)},
 	{"ejection", "", .object = &ejection, .offset = offsetof(struct config_upstream, ejection)},
 };

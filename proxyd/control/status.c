@@ -24,6 +24,7 @@ static const char *const error_names[ERROR_KINDS] = {
 	[ERROR_RESOURCES] = "resources",
 	[ERROR_UNTRIMMED] = "untrimmed",
 	[ERROR_LIFETIME] = "lifetime",
+	[ERROR_PROXY_HEADER] = "proxy_header",
 	[ERROR_DENIED] = "denied",
 	[ERROR_MAX_FLOWS] = "max_flows",
 	[ERROR_SOURCE_FLOWS] = "source_flows",

@@ -8,13 +8,12 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "flow/header.h"
 #include "flow/kernel_lane.h"
 #include "flow/setup.h"
 #include "flow/worker.h"
 #include "log.h"
 #include "socket_options.h"
-
-#define LOG_LINES_MAX 50 /* a second, by each worker */
 
 /*
  * What a socket is watched for while the upstream connects. A flow that goes to the kernel lane
@@ -40,21 +39,6 @@ static enum error_kind connect_error_kind(int err)
 	return err == ETIMEDOUT ? ERROR_CONNECT_TIMEOUT : ERROR_CONNECT_OTHER;
 }
 
-/* An upstream that is down fails for every client: a few lines a second tell as much. */
-static bool may_log(struct worker *worker)
-{
-	uint64_t second = worker_now_ms() / 1000;
-
-	if (worker->log_second != second) {
-		if (worker->log_lines > LOG_LINES_MAX)
-			log_warning("%u more connects failed in that second",
-				    worker->log_lines - LOG_LINES_MAX);
-		worker->log_second = second;
-		worker->log_lines = 0;
-	}
-	return worker->log_lines++ < LOG_LINES_MAX;
-}
-
 static const char *upstream_text(const struct flow *flow, char text[ADDRESS_TEXT])
 {
 	return flow->endpoint ? endpoint_name(flow->endpoint)
@@ -66,7 +50,7 @@ static void report_failure(struct flow *flow, int err, bool again)
 	char to[ADDRESS_TEXT], client[ADDRESS_TEXT];
 
 	stats_add(&flow->worker->stats.errors[connect_error_kind(err)], 1);
-	if (may_log(flow->worker))
+	if (worker_may_log(flow->worker))
 		log_warning("client %s: cannot connect to %s: %s%s",
 			    address_format(&flow->source, client), upstream_text(flow, to),
 			    strerror(err),
@@ -78,7 +62,7 @@ static void report_no_endpoint(struct flow *flow, const char *why)
 	char client[ADDRESS_TEXT];
 
 	stats_add(&flow->worker->stats.errors[ERROR_NO_ENDPOINT], 1);
-	if (may_log(flow->worker))
+	if (worker_may_log(flow->worker))
 		log_warning("client %s: no endpoint of upstream %s: %s; client closed",
 			    address_format(&flow->source, client),
 			    upstream_name(flow->setup->upstream), why);
@@ -188,6 +172,7 @@ static bool retreat(struct flow *flow, int err)
 	leave_endpoint(flow, err);
 	flow_close_socket(flow, UPSTREAM, false);
 	flow->directions[SL_DOWN].read_on = false;
+	header_rewind(flow);
 	if (!again)
 		flow_abort(flow);
 	return again;
@@ -246,6 +231,17 @@ void connect_start(struct flow *flow)
 	next_endpoint(flow);
 }
 
+/* Nothing of the client's was read yet, so that the next endpoint may still have it all. */
+static void connected(struct flow *flow)
+{
+	int err = header_send(flow);
+
+	if (!err)
+		flow_opened(flow);
+	else if (err != -EAGAIN)
+		connect_failed(flow, ECONNRESET);
+}
+
 void connect_ready(struct flow *flow, enum side side, uint32_t events)
 {
 	int err = 0;
@@ -263,5 +259,5 @@ void connect_ready(struct flow *flow, enum side side, uint32_t events)
 	if (err)
 		connect_failed(flow, err);
 	else if (events & (EPOLLOUT | EPOLLIN | EPOLLRDHUP))
-		flow_opened(flow);
+		connected(flow);
 }

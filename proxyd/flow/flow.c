@@ -185,7 +185,7 @@ static enum fallback_reason fallback_reason(int err)
  */
 static int pair(struct flow *flow)
 {
-	const bool read[2] = {flow->directions[SL_UP].read, flow->directions[SL_DOWN].read};
+	const uint64_t read[2] = {flow->directions[SL_UP].read, flow->directions[SL_DOWN].read};
 	struct worker *worker = flow->worker;
 	int err;
 
@@ -355,6 +355,7 @@ void flow_ready(struct flow *flow, enum side side, uint32_t events)
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
 		from->read_on = true;
 	switch (flow->state) {
+	case FLOW_HEADER:
 	case FLOW_QUEUED:
 	case FLOW_INSPECTING:
 		setup_ready(flow, events);
@@ -456,7 +457,8 @@ void flow_expired(struct flow *flow)
 	struct worker *worker = flow->worker;
 	uint64_t timeout = flow->idle_timeout;
 
-	if (flow->state == FLOW_QUEUED || flow->state == FLOW_INSPECTING) {
+	if (flow->state == FLOW_HEADER || flow->state == FLOW_QUEUED ||
+	    flow->state == FLOW_INSPECTING) {
 		setup_expired(flow);
 		return;
 	}

@@ -36,12 +36,15 @@ enum side {
 /*
  *   accepted
  *       |
+ *       v     the listener takes PROXY headers, and this peer must send one
+ *   HEADER -----------------------------------> CLOSED, when it has not
+ *       |
  *       v     a limit is met; no endpoint is free, or known yet
  *   QUEUED  <---------------------------------------+     (and back when there is room)
  *       |                                           |
  *       v     a route asks for the first bytes      |
  *   INSPECTING -------------------------------> CONNECTING
- *       |                                           | connected
+ *       |                                           | connected, and told who the client is
  *       |     rejected by a limit or a route;       v     both directions SHUT; a timeout; drain
  *       |     no endpoint left; client gone       OPEN -----------------------------------------+
  *       |                                           | reset by one side                         |
@@ -51,9 +54,10 @@ enum side {
  *     CLOSED <----------------------------------------------------------------------------------+
  */
 enum flow_state {
+	FLOW_HEADER,     /* the header is awaited that says who the client is */
 	FLOW_QUEUED,     /* on worker->waiting: tried again when something may have changed */
 	FLOW_INSPECTING, /* the client's first bytes are awaited */
-	FLOW_CONNECTING, /* only the upstream's connect is awaited */
+	FLOW_CONNECTING, /* only the upstream is awaited: its connect, room for its header */
 	FLOW_OPEN,       /* each direction goes its own way, see below */
 	FLOW_RESETTING,  /* the survivor gets the last bytes, then a RST */
 	FLOW_CLOSED,     /* on worker->closed until the end of the turn, then freed */

@@ -62,7 +62,7 @@ static int hold(struct direction *direction, const unsigned char *bytes, size_t 
 }
 
 /* Every error of the destination means the same: it will take no more. */
-static ssize_t give_bytes(struct flow *flow, int d, const unsigned char *bytes, size_t size)
+ssize_t relay_give_bytes(struct flow *flow, int d, const unsigned char *bytes, size_t size)
 {
 	ssize_t sent;
 
@@ -143,7 +143,7 @@ static ssize_t take_copy(struct flow *flow, int d, size_t room, bool pass_on)
 	if (d == SL_UP && flow->mirror)
 		mirror_give(flow->mirror, buffer, (size_t)taken);
 	if (pass_on)
-		given = give_bytes(flow, d, buffer, (size_t)taken);
+		given = relay_give_bytes(flow, d, buffer, (size_t)taken);
 	if (given == -EAGAIN)
 		given = 0;
 	if (given < 0)
@@ -220,7 +220,8 @@ static int give_held(struct flow *flow, int d)
 {
 	struct direction *direction = &flow->directions[d];
 	struct held *held = direction->held;
-	ssize_t given = give_bytes(flow, d, held->bytes + held->start, held->end - held->start);
+	ssize_t given =
+		relay_give_bytes(flow, d, held->bytes + held->start, held->end - held->start);
 
 	if (given < 0)
 		return (int)given;

@@ -24,6 +24,12 @@ bool relay_holds(const struct direction *direction);
  */
 ssize_t relay_take(struct flow *flow, int direction, size_t room, bool pass_on);
 
+/*
+ * Give bytes that are not held, while none is: taken otherwise, or proxyd's own. Returns how many,
+ * -EAGAIN when the destination is full, -EPIPE.
+ */
+ssize_t relay_give_bytes(struct flow *flow, int direction, const unsigned char *bytes, size_t size);
+
 /* Give held bytes. Returns 0 when none is left, -EAGAIN when the destination is full, -EPIPE. */
 int relay_give(struct flow *flow, int direction);
 

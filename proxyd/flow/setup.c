@@ -8,6 +8,7 @@
 
 #include "flow/bandwidth.h"
 #include "flow/connect.h"
+#include "flow/header.h"
 #include "flow/mirror.h"
 #include "flow/worker.h"
 #include "intake/destination.h"
@@ -104,7 +105,8 @@ static void start_mirror(struct flow *flow)
 	target.upstream = setup->plan->upstreams[mirror];
 	target.options = &setup->plan->config->upstreams[mirror];
 	target.random = worker_random(flow->worker);
-	mirror_new(flow->worker->mirrors, &target, &flow->mirror);
+	if (!mirror_new(flow->worker->mirrors, &target, &flow->mirror))
+		header_send_mirror(flow, target.options->proxy_protocol);
 }
 
 static void follow_route(struct flow *flow, const struct config_route *route)
@@ -209,6 +211,8 @@ void setup_ready(struct flow *flow, uint32_t events)
 	flow->setup->heard_end |= (events & EPOLLRDHUP) != 0;
 	if (events & EPOLLERR)
 		flow_abort(flow);
+	else if (flow->state == FLOW_HEADER)
+		header_look(flow, flow->setup->heard_end);
 	else if (flow->state == FLOW_INSPECTING)
 		look(flow, flow->setup->heard_end);
 }
@@ -234,7 +238,7 @@ static struct limit *limit_of(const struct setup *setup)
 	return setup->plan->limits[setup->listener - setup->plan->config->listeners];
 }
 
-static void admit(struct flow *flow)
+void setup_admit(struct flow *flow)
 {
 	struct setup *setup = flow->setup;
 	const struct config_limits *limits = &setup->listener->limits;
@@ -262,11 +266,15 @@ void setup_retry(struct flow *flow)
 	if (flow->limit)
 		connect_start(flow);
 	else
-		admit(flow);
+		setup_admit(flow);
 }
 
 void setup_expired(struct flow *flow)
 {
+	if (flow->state == FLOW_HEADER) {
+		header_look(flow, true);
+		return;
+	}
 	if (flow->state == FLOW_INSPECTING) {
 		look(flow, true);
 		return;
@@ -309,5 +317,8 @@ void setup_start(struct worker *worker, struct plan *plan, unsigned int listener
 	stats_add(&worker->stats.flows_active, 1);
 	room_enter(worker->proxy->room);
 	worker_set_deadline(flow, 0, 0);
-	admit(flow);
+	if (flow->setup->listener->proxy_header.from.count)
+		header_await(flow);
+	else
+		setup_admit(flow);
 }

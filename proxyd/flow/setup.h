@@ -10,6 +10,7 @@
 
 #include "flow/flow.h"
 #include "intake/inspect.h"
+#include "intake/proxy_header.h"
 #include "policy/plan.h"
 
 struct setup {
@@ -26,19 +27,26 @@ struct setup {
 	bool inspection_over; /* `inspected` is all that will be known */
 	bool heard_end;       /* the client will send no more */
 	struct inspected inspected;
+	uint8_t header_size; /* 0: not written yet, or none */
+	uint8_t header_sent;
+	uint8_t header[PROXY_HEADER_WRITTEN_MAX]; /* for the upstream */
 };
 
 /* Take charge of a connection that a listener accepted. Always consumes `fd`. */
 void setup_start(struct worker *worker, struct plan *plan, unsigned int listener, int fd,
 		 const struct address *client);
 
-/* FLOW_INSPECTING: something happened on the downstream socket: EPOLL* bits. */
+/* Its source is known: let the flow in, have it wait, or turn it away. */
+void setup_admit(struct flow *flow);
+
+/* FLOW_HEADER, FLOW_QUEUED or FLOW_INSPECTING: something happened on the downstream socket: EPOLL*
+ * bits. */
 void setup_ready(struct flow *flow, uint32_t events);
 
 /* FLOW_QUEUED: what it waited for may have come about. */
 void setup_retry(struct flow *flow);
 
-/* FLOW_QUEUED or FLOW_INSPECTING: the time is up. */
+/* FLOW_HEADER, FLOW_QUEUED or FLOW_INSPECTING: the time is up. */
 void setup_expired(struct flow *flow);
 
 /* Have setup_retry() called for `timeout` ms at most. */

@@ -207,16 +207,24 @@ static int enrol(const struct kernel_lane *lane, int fd, const struct sl_key *ke
 	return 0;
 }
 
+/* Whether sock_ops has enrolled the socket when it was established. */
+static bool was_enrolled(const struct kernel_lane *lane, int fd, struct sl_ledger *ledger)
+{
+	return lane->sock_ops && !read_ledger(lane, splicer_cookie(fd), ledger);
+}
+
 /*
  * A partly read skb corrupts the stream once its socket is enrolled: the verdict program gets it
- * whole. With no byte unread, or none ever read, there is no such skb.
+ * whole. With no byte unread, or none ever read, there is no such skb; nor on a socket that is
+ * enrolled already.
  */
-static int check_unread(const int fds[2], const bool read[2])
+static int check_unread(const struct kernel_lane *lane, const int fds[2], const uint64_t read[2])
 {
 	for (int side = 0; side < 2; side++) {
+		struct sl_ledger ledger;
 		int unread;
 
-		if (!read[side])
+		if (!read[side] || was_enrolled(lane, fds[side], &ledger))
 			continue;
 		if (ioctl(fds[side], SIOCINQ, &unread))
 			return -errno;
@@ -245,19 +253,20 @@ static int publish_peers(struct splice_pair *pair, const struct sl_key keys[2])
 	return 0;
 }
 
-/* Enrol the socket, unless sock_ops has, and tell its key. */
-static int ensure_enrolled(const struct kernel_lane *lane, int fd, struct sl_key *key)
+/*
+ * Enrol the socket, unless sock_ops has, and tell its key. Where it has, what proxyd has read
+ * since, and kept, was passed: `relayed` begins with that, or the two would never agree.
+ */
+static int ensure_enrolled(const struct kernel_lane *lane, int fd, uint64_t read,
+			   struct sl_key *key, __u64 *relayed)
 {
+	struct sl_ledger ledger;
 	int err;
 
-	if (lane->sock_ops) {
-		uint64_t cookie = splicer_cookie(fd);
-		struct sl_ledger ledger;
-
-		if (!read_ledger(lane, cookie, &ledger)) {
-			*key = ledger.key;
-			return 0;
-		}
+	if (was_enrolled(lane, fd, &ledger)) {
+		*relayed = read;
+		*key = ledger.key;
+		return 0;
 	}
 	err = socket_key(fd, key);
 	if (!err)
@@ -277,7 +286,7 @@ static int check_broken(const struct splice_pair *pair)
 	return 0;
 }
 
-static int pair_sockets(struct splice_pair *pair, const int fds[2])
+static int pair_sockets(struct splice_pair *pair, const int fds[2], const uint64_t read[2])
 {
 	const struct kernel_lane *lane = pair->splicer->lane;
 	struct sl_key keys[2];
@@ -289,17 +298,19 @@ static int pair_sockets(struct splice_pair *pair, const int fds[2])
 			.window = lane->options.window,
 			.watched = lane->options.watch,
 		};
-	for (int side = 0; side < 2; side++) {
-		err = ensure_enrolled(lane, fds[side], &keys[side]);
+	for (int d = SL_UP; d <= SL_DOWN; d++) {
+		struct sl_published *half = published_of(pair, (enum sl_direction_index)d);
+
+		err = ensure_enrolled(lane, fds[d], read[d], &keys[d], &half->relayed);
 		if (err)
 			return err;
-		pair->cookies[side] = keys[side].cookie;
+		pair->cookies[d] = keys[d].cookie;
 	}
 	err = publish_peers(pair, keys);
 	return err ? err : check_broken(pair);
 }
 
-int splicer_pair(struct splicer *splicer, const int fds[2], const bool read[2],
+int splicer_pair(struct splicer *splicer, const int fds[2], const uint64_t read[2],
 		 struct splice_pair **out)
 {
 	struct splice_pair *pair = splicer->free;
@@ -307,11 +318,11 @@ int splicer_pair(struct splicer *splicer, const int fds[2], const bool read[2],
 
 	if (!pair)
 		return -ENOSPC;
-	err = check_unread(fds, read);
+	err = check_unread(splicer->lane, fds, read);
 	if (err)
 		return err;
 	splicer->free = pair->next_free;
-	err = pair_sockets(pair, fds);
+	err = pair_sockets(pair, fds, read);
 	if (err && !pair->cookies[SL_UP])
 		splice_pair_free(pair);
 	else

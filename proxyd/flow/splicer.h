@@ -30,8 +30,9 @@ void splicer_dispatch(struct splicer *splicer);
 
 /*
  * Enrol the downstream socket fds[0] and the upstream socket fds[1] where sock_ops has not done it,
- * and publish each as the other's peer. Both must be ESTABLISHED. `read` says for each whether
- * bytes were read from it before. Both directions start in the relay lane.
+ * and publish each as the other's peer. Both must be ESTABLISHED. `read` says for each how
+ * many bytes were read from it before; they were not sent on through the pair. Both directions
+ * start in the relay lane.
  *
  * Returns 0 and the new pair. -EAGAIN: unread bytes wait, which may be part of an skb; read them
  * and try again. Otherwise -errno (-ENOSPC: no pair is free, -EOPNOTSUPP: the kernel
@@ -40,7 +41,7 @@ void splicer_dispatch(struct splicer *splicer);
  * lane. Enrolled sockets must be read with recv() only: splice(2) does not see what the verdict
  * program passed.
  */
-int splicer_pair(struct splicer *splicer, const int fds[2], const bool read[2],
+int splicer_pair(struct splicer *splicer, const int fds[2], const uint64_t read[2],
 		 struct splice_pair **out);
 
 /* The socket's cookie, 0 if it has none. */

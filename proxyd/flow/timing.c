@@ -8,7 +8,9 @@
 
 #include "flow/setup.h"
 #include "flow/worker.h"
+#include "log.h"
 
+#define LOG_LINES_MAX  50 /* a second, by each worker */
 #define SWEEP_MS_MIN   100
 #define WAIT_ROUND_MS  20 /* for places that nobody tells of: a rate, a name */
 #define POLL_FIRST_US  50
@@ -30,6 +32,21 @@ uint64_t worker_now_ms(void)
 uint64_t worker_now_us(void)
 {
 	return now(CLOCK_MONOTONIC, 1000);
+}
+
+/* An upstream that is down fails for every client. */
+bool worker_may_log(struct worker *worker)
+{
+	uint64_t second = worker_now_ms() / 1000;
+
+	if (worker->log_second != second) {
+		if (worker->log_lines > LOG_LINES_MAX)
+			log_warning("%u more clients could not be served in that second",
+				    worker->log_lines - LOG_LINES_MAX);
+		worker->log_second = second;
+		worker->log_lines = 0;
+	}
+	return worker->log_lines++ < LOG_LINES_MAX;
 }
 
 /* --- Deadlines --------------------------------------------------------------------------- */

@@ -71,7 +71,7 @@ struct worker {
 	uint64_t sweep_at; /* ms: the deadline that the sweep waits for; 0: none */
 	uint64_t timer_at; /* us; 0: not armed */
 	uint32_t index;
-	uint32_t log_lines; /* about failed connects, in this second */
+	uint32_t log_lines; /* about clients that could not be served, in this second */
 	uint64_t log_second;
 	pthread_mutex_t mail_lock;
 	struct mail_list mail;
@@ -143,6 +143,9 @@ void worker_poll_at(struct flow *flow, uint64_t at_us);
 void worker_sweep(struct worker *worker);
 void worker_serve_polls(struct worker *worker);
 void worker_serve_waiting(struct worker *worker);
+
+/* Whether to log one more client that could not be served: a few lines a second tell as much. */
+bool worker_may_log(struct worker *worker);
 
 /* The next number of the lane switching knob. */
 uint64_t worker_random(struct worker *worker);

@@ -126,7 +126,7 @@ static void leave(struct check *check)
 
 	if (!check->socket)
 		return;
-	if (check->plan->health.kind == HEALTH_TCP && !check->plan->health.send_proxy)
+	if (check->plan->health.kind == HEALTH_TCP && check->plan->health.header == PROXY_NONE)
 		setsockopt(bufferevent_getfd(check->socket), SOL_SOCKET, SO_LINGER, &none,
 			   sizeof(none));
 	bufferevent_free(check->socket);
@@ -306,7 +306,7 @@ static int open_socket(const struct check_plan *plan, const struct address *to)
 		close(fd);
 		return err;
 	}
-	if (plan->health.kind == HEALTH_TCP && !plan->health.send_proxy)
+	if (plan->health.kind == HEALTH_TCP && plan->health.header == PROXY_NONE)
 		refuse_quick_ack(fd);
 	return fd;
 }

@@ -6,8 +6,18 @@
 #include <stdio.h>
 #include <string.h>
 
-/* PROXY protocol v2, command LOCAL: "the connection was established on purpose by the proxy" */
-static const char proxy_local[16] = "\r\n\r\n\0\r\nQUIT\n\x20\0\0";
+#include "intake/proxy_header.h"
+
+/* It is nobody's connection but proxyd's own. */
+static int add_header(enum proxy_version version, struct evbuffer *out)
+{
+	const struct address none = {.length = 0};
+	uint8_t header[PROXY_HEADER_WRITTEN_MAX];
+	size_t size = version == PROXY_V1 ? proxy_header_write(version, &none, &none, header)
+					  : proxy_header_write_local(header);
+
+	return evbuffer_add(out, header, size) ? -ENOMEM : 0;
+}
 
 static int add_http(const struct config_health *health, const struct address *to,
 		    struct evbuffer *out)
@@ -36,7 +46,7 @@ static int add_http(const struct config_health *health, const struct address *to
 int exchange_request(const struct config_health *health, const struct address *to,
 		     struct evbuffer *out)
 {
-	if (health->send_proxy && evbuffer_add(out, proxy_local, sizeof(proxy_local)))
+	if (health->header != PROXY_NONE && add_header(health->header, out))
 		return -ENOMEM;
 	if (health->kind == HEALTH_HTTP)
 		return add_http(health, to, out);

@@ -114,6 +114,9 @@ static int add_interceptions(struct plan *plan, const struct plan *previous)
 
 static bool needs_destination(const struct config *config)
 {
+	for (unsigned int i = 0; i < config->upstream_count; i++)
+		if (config->upstreams[i].proxy_protocol != PROXY_NONE)
+			return true;
 	for (unsigned int i = 0; i < config->route_count; i++) {
 		const struct config_route *route = &config->routes[i];
 

@@ -23,7 +23,7 @@ struct plan {
 	struct limit **limits;       /* of the listeners, by index in the config */
 	struct bandwidth **bandwidths;
 	struct interception **interceptions; /* NULL where the listener has none */
-	bool needs_destination;              /* a route asks for the original destination */
+	bool needs_destination;              /* a route or an upstream asks for it */
 };
 
 /*

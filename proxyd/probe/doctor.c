@@ -274,7 +274,7 @@ static int fionread_of_enrolled(int *unread)
 		.workers = 1, .flows_max = 16, .window = TRIAL_WINDOW, .cgroup = -1};
 	struct trial direct = {.backend = -1};
 	struct ends up = {-1, -1}, down = {-1, -1};
-	const bool read[2] = {false, false};
+	const uint64_t read[2] = {0, 0};
 	struct kernel_lane *lane = NULL;
 	struct splicer *splicer = NULL;
 	struct splice_pair *pair = NULL;

@@ -112,7 +112,7 @@ Test(check, proxy_header)
 	const char *said;
 
 	ward_open(&ward);
-	ward.config.health.send_proxy = true;
+	ward.config.health.header = PROXY_V2;
 	ward_start(&ward);
 	ward_wait(&ward, 1);
 	said = program_ask(&ward.backend, "said");
@@ -216,12 +216,27 @@ Test(check, tcp_with_proxy_header)
 
 	ward_open(&ward);
 	use_tcp(&ward);
-	ward.config.health.send_proxy = true;
+	ward.config.health.header = PROXY_V2;
 	ward_start(&ward);
 	ward_expect(&ward, 1, true, "connected");
 	ward_run(&ward, 200);
 	cr_expect_str_eq(program_ask(&ward.backend, "said"), "0d0a0d0a000d0a515549540a20000000");
 	cr_expect_eq(program_count(&ward.backend, "errors"), 0);
+	ward_close(&ward);
+}
+
+/* Version 1 has no LOCAL. */
+Test(check, tcp_with_proxy_header_of_version_1)
+{
+	struct ward ward;
+
+	ward_open(&ward);
+	use_tcp(&ward);
+	ward.config.health.header = PROXY_V1;
+	ward_start(&ward);
+	ward_expect(&ward, 1, true, "connected");
+	ward_run(&ward, 200);
+	cr_expect_str_eq(program_ask(&ward.backend, "said"), "50524f585920554e4b4e4f574e0d0a");
 	ward_close(&ward);
 }
 

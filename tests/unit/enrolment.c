@@ -129,7 +129,7 @@ static void enrol_pair(bool sock_ops)
 	struct connection down, up;
 	struct splicer *splicer;
 	struct splice_pair *pair;
-	const bool read[2] = {false, false};
+	const uint64_t read[2] = {0, 0};
 	int fds[2], map = find_sockhash();
 
 	cr_assert_eq(splicer_new(lane, 0, ignore_event, NULL, &splicer), 0);

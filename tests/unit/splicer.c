@@ -42,7 +42,7 @@ struct spliced {
 
 static int splice(struct splicer *splicer, struct spliced *spliced)
 {
-	const bool read[2] = {false, false};
+	const uint64_t read[2] = {0, 0};
 	const int fds[2] = {spliced->down.server, spliced->up.client};
 
 	return splicer_pair(splicer, fds, read, &spliced->pair);
