@@ -41,14 +41,25 @@ extern const void tcp_sendmsg __ksym;
 /* Most sockets have the cgroup of the one before. */
 struct {
 	__u64 group;
-	__u32 inside;
+	__u32 inside; /* of the cgroup that is accelerated */
+	__u32 left;   /* inside one that is left out */
 } last_group;
 
-static __noinline int group_inside(__u64 group)
+static __always_inline int is_left(__u64 id)
+{
+	for (__u32 i = 0; i < SL_FILTER_MAX && i < filter.leave_groups; i++)
+		if (filter.leave_group[i] == id)
+			return 1;
+	return 0;
+}
+
+static __noinline int look_at_group(__u64 group)
 {
 	struct cgroup *cgroup = (struct cgroup *)group;
 	int level = 0;
 
+	last_group.group = group;
+	last_group.inside = last_group.left = 0;
 	bpf_core_read(&level, sizeof(level), &cgroup->level);
 	for (int i = 0; i < CGROUP_DEPTH_MAX && i <= level; i++) {
 		struct cgroup *ancestor = NULL;
@@ -58,8 +69,8 @@ static __noinline int group_inside(__u64 group)
 		bpf_core_read(&ancestor, sizeof(ancestor), &cgroup->ancestors[i]);
 		bpf_core_read(&node, sizeof(node), &ancestor->kn);
 		bpf_core_read(&id, sizeof(id), &node->id);
-		if (id == cgroup_id)
-			return 1;
+		last_group.inside |= id == cgroup_id;
+		last_group.left |= is_left(id);
 	}
 	return 0;
 }
@@ -68,10 +79,8 @@ static __always_inline int is_inside(struct sock *sk)
 {
 	__u64 group = (__u64)sk->sk_cgrp_data.cgroup;
 
-	if (group != last_group.group) {
-		last_group.inside = group_inside(group);
-		last_group.group = group;
-	}
+	if (group != last_group.group)
+		look_at_group(group);
 	return last_group.inside;
 }
 
@@ -119,8 +128,8 @@ __noinline int has_uid(struct sl_direct_subject *subject, int leave)
 {
 	if (!subject)
 		return 0;
-	return leave ? sl_uids_hold(filter.leave_uid, filter.leave_uids, subject->uid)
-		     : sl_uids_hold(filter.take_uid, filter.take_uids, subject->uid);
+	return leave ? sl_numbers_hold(filter.leave_uid, filter.leave_uids, subject->uid)
+		     : sl_numbers_hold(filter.take_uid, filter.take_uids, subject->uid);
 }
 
 __noinline int has_address(struct sl_direct_subject *subject, int leave)
@@ -335,7 +344,7 @@ static __always_inline void visit_end(struct sock *sk, struct tcp_sock *tcp, str
 
 	if (stopping)
 		visit.reason = SL_REASON_STOPPING;
-	else if (!filter_takes(subject))
+	else if (last_group.left || !filter_takes(subject))
 		visit.reason = SL_REASON_FILTERED;
 	else if (end->old)
 		visit.reason = SL_REASON_EXISTING;

@@ -14,6 +14,7 @@
 #include "commands.h"
 #include "config/settings.h"
 #include "control/control.h"
+#include "direct/service.h"
 #include "log.h"
 #include "policy/watcher.h"
 #include "probe/capabilities.h"
@@ -24,6 +25,7 @@ struct run {
 	struct proxy *proxy;
 	struct control *control;
 	struct watcher *watcher;
+	pid_t accelerator; /* the process that accelerates; 0: none */
 	struct event_base *base;
 	struct event *terminate, *interrupt, *hangup; /* signals */
 	struct event *ended;                          /* a worker has returned */
@@ -209,6 +211,8 @@ static int start(struct run *run)
 	int err = proxy_new(&run->settings, &run->proxy);
 
 	if (!err)
+		run->accelerator = service_start(run->proxy->plan->config);
+	if (!err)
 		err = proxy_open_kernel_lane(run->proxy);
 	if (!err)
 		err = proxy_listen(run->proxy, NULL);
@@ -236,6 +240,7 @@ static void finish(struct run *run)
 		proxy_stop(run->proxy);
 		proxy_join(run->proxy);
 	}
+	service_stop(run->accelerator);
 	control_free(run->control);
 	watcher_free(run->watcher);
 	proxy_free(run->proxy);

@@ -398,12 +398,17 @@ struct sl_address_range {
 	__be32 mask[4];
 };
 
+struct sl_number_range {
+	__u32 first, last;
+};
+
 /* What to leave comes first; an empty list of what to take takes everything. */
 struct sl_direct_filter {
 	struct sl_address_range take[SL_FILTER_MAX], leave[SL_FILTER_MAX];
-	__u32 take_uid[SL_FILTER_MAX], leave_uid[SL_FILTER_MAX];
-	__u16 take_port[SL_FILTER_MAX], leave_port[SL_FILTER_MAX];
-	__u32 takes, leaves, take_uids, leave_uids, take_ports, leave_ports;
+	struct sl_number_range take_uid[SL_FILTER_MAX], leave_uid[SL_FILTER_MAX];
+	struct sl_number_range take_port[SL_FILTER_MAX], leave_port[SL_FILTER_MAX];
+	__u64 leave_group[SL_FILTER_MAX]; /* IDs of cgroups */
+	__u32 takes, leaves, take_uids, leave_uids, take_ports, leave_ports, leave_groups;
 };
 
 /* Of a connection's end, in host byte order but for the addresses. */
@@ -432,21 +437,19 @@ static inline int sl_ranges_hold(const struct sl_address_range *ranges, __u32 co
 	return 0;
 }
 
-static inline int sl_ports_hold(const __u16 *ports, __u32 count,
-				const struct sl_direct_subject *subject)
+static inline int sl_numbers_hold(const struct sl_number_range *ranges, __u32 count, __u32 number)
 {
 	for (__u32 i = 0; i < SL_FILTER_MAX && i < count; i++)
-		if (ports[i] == subject->local_port || ports[i] == subject->remote_port)
+		if (ranges[i].first <= number && number <= ranges[i].last)
 			return 1;
 	return 0;
 }
 
-static inline int sl_uids_hold(const __u32 *uids, __u32 count, __u32 uid)
+static inline int sl_ports_hold(const struct sl_number_range *ports, __u32 count,
+				const struct sl_direct_subject *subject)
 {
-	for (__u32 i = 0; i < SL_FILTER_MAX && i < count; i++)
-		if (uids[i] == uid)
-			return 1;
-	return 0;
+	return sl_numbers_hold(ports, count, subject->local_port) ||
+	       sl_numbers_hold(ports, count, subject->remote_port);
 }
 
 /* What a scan says of a socket, for lists. */

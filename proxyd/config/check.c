@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "config/suggest.h"
+#include "sidelane/direct.h"
 
 const char *check_path(char text[CHECK_PATH], const char *format, ...)
 {
@@ -291,8 +292,19 @@ static void check_upstream(struct check *check, unsigned int index)
 			  "it is longer than time_max; make it shorter, or time_max longer");
 }
 
+static void check_acceleration(struct check *check)
+{
+	const char *key = config_acceleration_excess(&check->config->acceleration);
+	char path[CHECK_PATH];
+
+	if (key)
+		check_say(check, REPORT_ERROR, check_path(path, "acceleration.%s", key),
+			  "it has more than %d members; take wider ones", SL_FILTER_MAX);
+}
+
 void check_sense(struct check *check)
 {
+	check_acceleration(check);
 	for (unsigned int i = 0; i < check->config->listener_count; i++) {
 		check_access(check, i);
 		check_limits(check, i);

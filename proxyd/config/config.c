@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "config/schema.h"
+#include "sidelane/direct.h"
 
 void config_free(struct config *config)
 {
@@ -12,4 +13,26 @@ void config_free(struct config *config)
 	schema_clear(&schema_config, config);
 	free(config->path);
 	free(config);
+}
+
+const char *config_acceleration_excess(const struct config_acceleration *acceleration)
+{
+	const struct {
+		const char *key;
+		unsigned int count;
+	} lists[] = {
+		{"exclude_cgroups", acceleration->exclude_cgroups.count},
+		{"addresses", acceleration->addresses.count},
+		{"exclude_addresses", acceleration->exclude_addresses.count},
+		{"ports", acceleration->ports.count},
+		{"exclude_ports", acceleration->exclude_ports.count},
+		{"uids", acceleration->users.count},
+		{"exclude_uids", acceleration->exclude_users.count},
+		{"programs", acceleration->programs.count},
+	};
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		if (lists[i].count > SL_FILTER_MAX)
+			return lists[i].key;
+	return NULL;
 }

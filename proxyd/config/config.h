@@ -239,6 +239,24 @@ struct config_upstream {
 	struct config_ejection ejection;
 };
 
+/* Of connections that do not go through proxyd. Empty lists leave nothing out; zeros: the default.
+ */
+struct config_acceleration {
+	char *cgroup; /* NULL: none is accelerated */
+	struct string_list exclude_cgroups;
+	struct cidr_list addresses, exclude_addresses; /* of either end */
+	struct port_list ports, exclude_ports;         /* of either end */
+	struct port_list users, exclude_users;
+	struct string_list programs;
+	int any_program, existing; /* 0 or 1 */
+	uint64_t interval;
+	uint64_t drain_timeout;
+	char *pin;
+};
+
+/* The key of a list with more members than a program takes; NULL: there is none. */
+const char *config_acceleration_excess(const struct config_acceleration *acceleration);
+
 struct config {
 	char *path; /* of the file; NULL: from options */
 
@@ -259,6 +277,7 @@ struct config {
 	unsigned int route_count;
 	struct config_upstream *upstreams;
 	unsigned int upstream_count;
+	struct config_acceleration acceleration;
 	struct config_upstream direct; /* options for ROUTE_ORIGINAL: no endpoints */
 };
 

@@ -63,6 +63,9 @@ struct schema_object {
 /* The file as a whole; fills a struct config. */
 extern const struct schema_object schema_config;
 
+/* `acceleration`, which options of `accelerate` stand for; fills a struct config_acceleration. */
+extern const struct schema_object schema_acceleration;
+
 /* upstreams[].timeouts, which options of `run` stand for. */
 extern const struct schema_object schema_timeouts;
 

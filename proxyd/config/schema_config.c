@@ -279,6 +279,8 @@ static const struct schema_key config_keys[] = {
 	 .example = "{upstream: web}"},
 	{"original_destination", "", .object = &schema_direct,
 	 .offset = offsetof(struct config, direct)},
+	{"acceleration", "", .object = &schema_acceleration,
+	 .offset = offsetof(struct config, acceleration), .restart = true},
 };
 
 const struct schema_object schema_config = {

@@ -70,6 +70,7 @@ extern const struct value_type value_authority;
 
 /* struct string_list. */
 extern const struct value_type value_names;
+extern const struct value_type value_paths;
 extern const struct value_type value_nameservers;
 extern const struct value_type value_server_names;
 extern const struct value_type value_hosts;

@@ -252,6 +252,8 @@ const struct value_type value_names = {
 	.check = check_name,
 };
 
+const struct value_type value_paths = {TEXTS, .name = "path", .read = read_texts};
+
 const struct value_type value_nameservers = {
 	TEXTS,
 	.name = "IP address",

@@ -24,7 +24,9 @@
 
 #include "direct_programs.skel.h"
 
-#define SOCKETS_MAX (64 * 1024)
+#define SOCKETS_MAX        (64 * 1024)
+
+#define DIRECT_PIN_DEFAULT "/sys/fs/bpf"
 
 /* Of the maps' layout: another one must not be adopted. */
 #define LAYOUT 1
@@ -74,20 +76,35 @@ static int log_libbpf(enum libbpf_print_level level, const char *format, va_list
 	return 0;
 }
 
-static int open_cgroup(struct direct_lane *lane, const char *path, uint64_t *id)
+static int open_cgroup(const char *path, int *fd, uint64_t *id)
 {
 	struct stat facts;
 
-	lane->cgroup = cgroup_open(path);
-	if (lane->cgroup < 0) {
-		log_error("--cgroup %s: %s; it must be the directory of a cgroup v2", path,
-			  strerror(-lane->cgroup));
-		return lane->cgroup;
+	*fd = cgroup_open(path);
+	if (*fd < 0) {
+		log_error("cgroup %s: %s; it must be the directory of a cgroup v2", path,
+			  strerror(-*fd));
+		return -EINVAL; /* -ENOENT is what is not pinned */
 	}
-	if (fstat(lane->cgroup, &facts))
+	if (fstat(*fd, &facts))
 		return -errno;
 	*id = facts.st_ino; /* kernfs: the inode's number is the id, on 64 bits */
 	return 0;
+}
+
+static int find_excluded(const struct string_list *paths, struct sl_direct_filter *filter)
+{
+	int fd, err = 0;
+
+	for (unsigned int i = 0; !err && i < paths->count; i++) {
+		uint64_t id = 0;
+
+		err = open_cgroup(paths->items[i], &fd, &id);
+		if (fd >= 0)
+			close(fd);
+		filter->leave_group[filter->leave_groups++] = id;
+	}
+	return err;
 }
 
 /* Open the directory to pin in, make it if need be, and lock it. */
@@ -136,13 +153,13 @@ static void configure(struct direct_programs *programs, const struct direct_sett
 		      uint64_t id, enum fionread fionread)
 {
 	programs->rodata->cgroup_id = id;
-	programs->rodata->any_program = settings->any_program;
+	programs->rodata->any_program = (__u8)settings->wanted.any_program;
 	programs->rodata->eager = settings->eager;
 	programs->rodata->watch_only = settings->mode == DIRECT_DRY_RUN;
 	programs->rodata->look_only = settings->mode == DIRECT_STATUS;
 	programs->rodata->mends = fionread == FIONREAD_MENDED;
 	memcpy(&programs->bss->filter, &settings->filter, sizeof(settings->filter));
-	programs->bss->leave_old = !settings->existing && settings->mode == DIRECT_RUN;
+	programs->bss->leave_old = !settings->wanted.existing && settings->mode == DIRECT_RUN;
 	bpf_map__set_max_entries(programs->maps.lane, SOCKETS_MAX);
 	bpf_map__set_max_entries(programs->maps.records, SOCKETS_MAX);
 }
@@ -157,7 +174,9 @@ static int load(struct direct_lane *lane, const struct direct_settings *settings
 	if (!lane->programs)
 		return -errno;
 	configure(lane->programs, settings, id, lane->fionread);
-	err = set_pins(lane);
+	err = find_excluded(&settings->wanted.exclude_cgroups, &lane->programs->bss->filter);
+	if (!err)
+		err = set_pins(lane);
 	if (err)
 		return err;
 	err = direct_programs__load(lane->programs);
@@ -208,10 +227,11 @@ static int attach(struct direct_lane *lane, const struct direct_settings *settin
 static int open_all(struct direct_lane *lane, const struct direct_settings *settings)
 {
 	uint64_t id = 0;
-	int err = open_cgroup(lane, settings->cgroup, &id);
+	int err = open_cgroup(settings->wanted.cgroup, &lane->cgroup, &id);
 
 	if (!err && lane->mode != DIRECT_DRY_RUN)
-		err = open_directory(lane, settings->pin, id);
+		err = open_directory(
+			lane, settings->wanted.pin ? settings->wanted.pin : DIRECT_PIN_DEFAULT, id);
 	if (!err)
 		err = load(lane, settings, id);
 	if (err)

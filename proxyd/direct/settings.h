@@ -2,11 +2,12 @@
 #ifndef PROXYD_DIRECT_SETTINGS_H
 #define PROXYD_DIRECT_SETTINGS_H
 
-/* The options of `proxyd accelerate`. */
+/* What is to be accelerated: from the options of `proxyd accelerate`, from the config, or both. */
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "config/config.h"
 #include "sidelane/direct.h"
 
 enum direct_mode {
@@ -16,7 +17,6 @@ enum direct_mode {
 	DIRECT_STATUS,  /* --status: say what is accelerated */
 };
 
-#define DIRECT_PIN_DEFAULT  "/sys/fs/bpf"
 #define DIRECT_PROGRAMS_MAX 64
 
 /* Reads its sockets with recv or read alone, no splice(2). */
@@ -27,23 +27,31 @@ struct direct_program {
 
 struct direct_settings {
 	enum direct_mode mode;
-	const char *cgroup;
-	const char *pin;
+	struct config_acceleration wanted; /* with its defaults */
 	struct sl_direct_filter filter;
 	struct direct_program programs[DIRECT_PROGRAMS_MAX];
-	unsigned int program_count; /* those of --program, and the known ones */
-	bool any_program;
-	bool existing;
+	unsigned int program_count; /* those that are wanted, and the known ones */
 	bool connections;
 	bool json;
 	bool verbose;
-	bool eager; /* --debug-eager, for tests: whatever is eligible, at once */
-	uint64_t interval_ms;
-	uint64_t drain_timeout_ms;
+	bool eager;           /* --debug-eager, for tests: whatever is eligible, at once */
 	uint64_t duration_ms; /* of a dry run */
 };
 
-/* Returns 0, 1 when help was printed, or -EINVAL when it has said what is wrong. */
+/*
+ * Returns 0, 1 when help was printed, or -EINVAL or -errno when it has said what is wrong. To be
+ * freed in any case.
+ */
 int direct_settings_parse(struct direct_settings *settings, int argc, char **argv);
+
+/*
+ * What a config says, whose strings and lists stay its own. Returns 0, or -EINVAL when it has said
+ * what is wrong.
+ */
+int direct_settings_from_config(struct direct_settings *settings,
+				const struct config_acceleration *acceleration);
+
+/* The strings and lists; zeros are fine. */
+void direct_settings_clear(struct direct_settings *settings);
 
 #endif

@@ -87,7 +87,7 @@ Test(config_errors, files)
 		{"frobnicate: 1\n" REST,
 		 "f:1:1: frobnicate: there is no such key; the keys of the file are workers, lane, "
 		 "window, control, cgroup, drain_timeout, dns_servers, listeners, upstreams, "
-		 "routes, original_destination\n"},
+		 "routes, original_destination, acceleration\n"},
 		{LISTENER CLOSE "---\n" LISTENER,
 		 "f:3:1: a second document begins; one is all a file may have\n"},
 		{LISTENER CLOSE "lane: !relay relay\n",
@@ -193,7 +193,7 @@ Test(config_errors, keys)
 		{"zzzzzzzzz: 1\n" REST,
 		 "f:1:1: zzzzzzzzz: there is no such key; the keys of the file are workers, lane, "
 		 "window, control, cgroup, drain_timeout, dns_servers, listeners, upstreams, "
-		 "routes, original_destination\n"},
+		 "routes, original_destination, acceleration\n"},
 		{"<<: {lan: auto}\n" REST,
 		 "f:1:6: lan: there is no such key; did you mean 'lane'?\n"},
 		{"<<: 3\n" REST,
@@ -205,11 +205,11 @@ Test(config_errors, keys)
 		{"\"a\\tb\\x01\": 1\n" REST,
 		 "f:1:1: a?b?: there is no such key; the keys of the file are workers, lane, "
 		 "window, control, cgroup, drain_timeout, dns_servers, listeners, upstreams, "
-		 "routes, original_destination\n"},
+		 "routes, original_destination, acceleration\n"},
 		{"é: 1\n" LISTENER "window: big\n" CLOSE,
 		 "f:1:1: é: there is no such key; the keys of the file are workers, lane, window, "
 		 "control, cgroup, drain_timeout, dns_servers, listeners, upstreams, routes, "
-		 "original_destination\n"
+		 "original_destination, acceleration\n"
 		 "f:3:9: window: it is no size, as in 4MiB or 65536\n"},
 	};
 

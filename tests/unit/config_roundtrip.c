@@ -92,7 +92,7 @@ static json_t *text_value(struct maker *maker, const struct value_type *type)
 		return json_string(one_of(maker, hosts, COUNT(hosts)));
 	if (type == &value_nameservers)
 		return json_string(one_of(maker, servers, COUNT(servers)));
-	if (type == &value_path)
+	if (type == &value_path || type == &value_paths)
 		return json_string(one_of(maker, paths, COUNT(paths)));
 	if (type == &value_url_path)
 		return json_string(chance(maker, 50) ? "/" : "/healthz?a=b&c={d}");
@@ -156,7 +156,7 @@ static json_t *single_value(struct maker *maker, const struct schema_key *key)
 		choices++;
 	if (choices)
 		return json_string(key->choices[below(maker, (uint32_t)choices)].name);
-	if (type->check || type == &value_text || type == &value_path)
+	if (type->check || type == &value_text || type == &value_path || type == &value_paths)
 		return text_value(maker, type);
 	return address_value(maker, type);
 }

@@ -89,8 +89,8 @@ Test(direct, filters_hold_either_end_up_to_their_count)
 		{.address = {0, 0, 3, 0x0a000000}, .mask = {~0U, ~0U, ~0U, 0xff000000}},
 		{.address = {1, 0, 0, 0}, .mask = {~0U, ~0U, ~0U, ~0U}},
 	};
-	static const __u16 ports[SL_FILTER_MAX] = {80, 443};
-	static const __u32 uids[SL_FILTER_MAX] = {0, 33};
+	static const struct sl_number_range ports[SL_FILTER_MAX] = {{80, 80}, {440, 443}};
+	static const struct sl_number_range uids[SL_FILTER_MAX] = {{0, 0}, {33, 40}};
 	struct sl_direct_subject subject = {
 		.local_ip = {0, 0, 3, 0x0a123456},
 		.remote_ip = {9, 9, 9, 9},
@@ -101,9 +101,13 @@ Test(direct, filters_hold_either_end_up_to_their_count)
 	cr_expect(sl_ports_hold(ports, 2, &subject));
 	cr_expect_not(sl_ports_hold(ports, 1, &subject));
 	cr_expect_not(sl_ports_hold(ports, 0, &subject));
-	cr_expect(sl_uids_hold(uids, 1, 0));
-	cr_expect_not(sl_uids_hold(uids, 1, 33));
-	cr_expect_not(sl_uids_hold(uids, 0, 0));
+	cr_expect(sl_numbers_hold(uids, 1, 0));
+	cr_expect_not(sl_numbers_hold(uids, 1, 33));
+	cr_expect_not(sl_numbers_hold(uids, 0, 0));
+	cr_expect(sl_numbers_hold(uids, 2, 33));
+	cr_expect(sl_numbers_hold(uids, 2, 40));
+	cr_expect_not(sl_numbers_hold(uids, 2, 32));
+	cr_expect_not(sl_numbers_hold(uids, 2, 41));
 	cr_expect(sl_ranges_hold(ranges, 1, &subject));
 	cr_expect_not(sl_ranges_hold(ranges, 0, &subject));
 	subject.local_ip[3] = 0x0b123456;

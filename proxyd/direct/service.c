@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#define _GNU_SOURCE
+#include "direct/service.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "proxy.h"
+
+/* Scans take at most a fiftieth of a core, however many sockets there are. */
+#define SCAN_SHARE 50
+
+/* While sockets are on their way they come sooner, for so many scans, */
+#define RESTLESS_SCANS 20
+#define RESTLESS_MS    10
+/* and take up to a fifth. */
+#define RESTLESS_SHARE 5
+
+static uint64_t clock_ms(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static sigset_t end_signals(void)
+{
+	sigset_t ends;
+
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	return ends;
+}
+
+void service_hold_signals(void)
+{
+	const sigset_t ends = end_signals();
+
+	sigprocmask(SIG_BLOCK, &ends, NULL);
+	signal(SIGHUP, SIG_IGN);
+}
+
+/* Returns whether one of these signals came. */
+static bool pause_for(uint64_t milliseconds, const sigset_t *signals)
+{
+	const struct timespec time = {
+		.tv_sec = (time_t)(milliseconds / 1000),
+		.tv_nsec = (long)(milliseconds % 1000 * 1000000),
+	};
+
+	return sigtimedwait(signals, NULL, &time) > 0;
+}
+
+/* `cpu_ms`: what it took of this thread's time. */
+static int scan(struct direct_lane *lane, struct direct_counts *counts, uint64_t *cpu_ms)
+{
+	uint64_t began = clock_ms(CLOCK_THREAD_CPUTIME_ID);
+	int err = direct_lane_scan(lane, counts, NULL, NULL);
+
+	if (err)
+		log_error("cannot visit the sockets: %s", strerror(-err));
+	*cpu_ms = clock_ms(CLOCK_THREAD_CPUTIME_ID) - began;
+	return err;
+}
+
+static void count_waits(const struct sl_sighting *sighting, void *user)
+{
+	unsigned int *waits = user; /* reader, call, other end */
+
+	if (sighting->state != SL_END_LEAVING)
+		return;
+	for (int i = 0; i < 3; i++)
+		waits[i] += sighting->waits >> i & 1;
+}
+
+static int say_what_waits(struct direct_lane *lane, int enrolled, const char *cgroup)
+{
+	unsigned int waits[3] = {0};
+	struct direct_counts counts;
+
+	direct_lane_scan(lane, &counts, count_waits, waits);
+	log_warning("%d sockets are still in the lane, and all they send goes by TCP: the programs "
+		    "of %u have not read what came direct, calls are going on on %u, the rest wait "
+		    "for their other end or are reset and not closed; later: proxyd accelerate "
+		    "--cgroup %s --clear",
+		    enrolled, waits[0], waits[1], cgroup);
+	return -PROXY_EXIT_FAILED;
+}
+
+/* Take everybody out, then what is pinned. Returns 0 or a negative exit status. */
+static int drain(struct direct_lane *lane, const struct direct_settings *settings)
+{
+	uint64_t until = clock_ms(CLOCK_MONOTONIC) + settings->wanted.drain_timeout;
+	struct direct_counts counts;
+	sigset_t impatience;
+	uint64_t cpu;
+	int enrolled;
+
+	/* SIGTERM may come twice: to all of a service's processes, and from service_stop(). */
+	sigemptyset(&impatience);
+	sigaddset(&impatience, SIGINT);
+
+	direct_lane_stop(lane);
+	for (;;) {
+		if (scan(lane, &counts, &cpu))
+			return -PROXY_EXIT_FAILED;
+		enrolled = direct_lane_enrolled(lane);
+		if (enrolled <= 0)
+			break;
+		if (clock_ms(CLOCK_MONOTONIC) >= until || pause_for(RESTLESS_MS + cpu, &impatience))
+			return say_what_waits(lane, enrolled, settings->wanted.cgroup);
+	}
+	if (enrolled < 0) {
+		log_error("cannot read the socket map: %s", strerror(-enrolled));
+		return -PROXY_EXIT_FAILED;
+	}
+	direct_lane_unpin(lane);
+	return 0;
+}
+
+static uint64_t until_next(const struct direct_settings *settings, unsigned int restless_scans,
+			   uint64_t cpu)
+{
+	bool hurry = restless_scans && restless_scans <= RESTLESS_SCANS;
+	uint64_t wait = settings->wanted.interval;
+	uint64_t share = hurry ? RESTLESS_SHARE : SCAN_SHARE;
+
+	if (hurry && wait > RESTLESS_MS)
+		wait = RESTLESS_MS;
+	return wait < cpu * share && !settings->eager ? cpu * share : wait;
+}
+
+int service_run(struct direct_lane *lane, const struct direct_settings *settings,
+		void (*notify)(const char *state))
+{
+	struct direct_counts counts;
+	unsigned int restless = 0; /* scans in a row */
+	uint64_t cpu;
+	const sigset_t ends = end_signals();
+	bool ready = false;
+	for (;;) {
+		if (scan(lane, &counts, &cpu))
+			return -PROXY_EXIT_FAILED;
+		if (!ready) {
+			log_notice("ready: accelerating %s", settings->wanted.cgroup);
+			notify("READY=1");
+		}
+		ready = true;
+		restless = counts.restless ? restless + 1 : 0;
+		if (pause_for(until_next(settings, restless, cpu), &ends))
+			break;
+	}
+	notify("STOPPING=1");
+	log_notice("stopping: sockets leave the lane, connections go on");
+	return drain(lane, settings);
+}
+
+int service_watch(struct direct_lane *lane, const struct direct_settings *settings)
+{
+	uint64_t until = clock_ms(CLOCK_MONOTONIC) + settings->duration_ms, cpu;
+	const sigset_t ends = end_signals();
+	struct direct_counts counts;
+
+	do {
+		if (scan(lane, &counts, &cpu))
+			return -PROXY_EXIT_FAILED;
+	} while (!pause_for(settings->wanted.interval, &ends) && clock_ms(CLOCK_MONOTONIC) < until);
+	return 0;
+}
+
+int service_clear(struct direct_lane *lane, const struct direct_settings *settings)
+{
+	return drain(lane, settings);
+}
+
+/* --- In a process of its own ----------------------------------------------------------------- */
+
+static void ignore(const char *state)
+{
+	(void)state;
+}
+
+static _Noreturn void be_child(const struct direct_settings *settings, pid_t parent)
+{
+	struct direct_lane *lane = NULL;
+	int err;
+
+	/* Whatever way the proxy ends: SIGTERM makes it leave nothing behind. */
+	service_hold_signals();
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(0);
+	err = direct_lane_new(settings, &lane) ? -PROXY_EXIT_FAILED
+					       : service_run(lane, settings, ignore);
+	if (err)
+		log_error("acceleration: it has ended; flows are proxied all the same");
+	direct_lane_free(lane);
+	_exit(-err);
+}
+
+pid_t service_start(const struct config *config)
+{
+	const pid_t parent = getpid();
+	struct direct_settings settings;
+	pid_t child;
+
+	if (!config->acceleration.cgroup ||
+	    direct_settings_from_config(&settings, &config->acceleration))
+		return 0;
+	child = fork();
+	if (!child)
+		be_child(&settings, parent);
+	if (child < 0)
+		log_error("acceleration: cannot make a process: %s", strerror(errno));
+	return child < 0 ? 0 : child;
+}
+
+void service_stop(pid_t process)
+{
+	if (process <= 0)
+		return;
+	kill(process, SIGTERM);
+	while (waitpid(process, NULL, 0) < 0 && errno == EINTR)
+		;
+}
