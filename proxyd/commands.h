@@ -10,6 +10,7 @@ int cmd_doctor(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_drain(int argc, char **argv);
+int cmd_rules(int argc, char **argv);
 int cmd_set(int argc, char **argv);
 
 #endif

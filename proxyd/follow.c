@@ -275,7 +275,7 @@ int proxy_drain_listener(struct proxy *proxy, const char *name)
 
 		if (strcmp(config->listeners[i].name, name))
 			continue;
-		interception_end(proxy->plan->interceptions[i]);
+		interception_end(proxy->plan->interceptions[i], &config->listeners[i], false);
 		for (unsigned int w = 0; !err && w < proxy->shared.worker_count; w++) {
 			/* One that has ended listens no more, and answers nothing. */
 			if (atomic_load(&proxy->shared.workers[w]->ended))

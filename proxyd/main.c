@@ -23,6 +23,7 @@ static const struct command {
 	{"drain", cmd_drain, "give a listener or an endpoint no new flows"},
 	{"set", cmd_set, "change an endpoint's weight"},
 	{"accelerate", cmd_accelerate, "move local connections' payload from socket to socket"},
+	{"rules", cmd_rules, "print or clear the rules that bring connections to it"},
 	{"doctor", cmd_doctor, "find out what this kernel lets proxyd do"},
 	{"version", cmd_version, "print the version"},
 	{"help", cmd_help, "print this"},

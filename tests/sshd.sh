@@ -10,11 +10,11 @@ need_sshd() {
 }
 
 # Also writes $TMP/ssh.conf: the host `proxyd` is root at FRONT.
-start_sshd() { # PORT FRONT
+start_sshd() { # PORT FRONT [ADDRESS, of both]
 	ssh-keygen -q -t ed25519 -N '' -f "$TMP/host-key"
 	ssh-keygen -q -t ed25519 -N '' -f "$TMP/key"
 	cat >"$TMP/sshd.conf" <<-END
-		ListenAddress 127.0.0.1:$1
+		ListenAddress ${3:-127.0.0.1}:$1
 		HostKey $TMP/host-key
 		AuthorizedKeysFile $TMP/key.pub
 		PermitRootLogin prohibit-password
@@ -27,7 +27,7 @@ start_sshd() { # PORT FRONT
 	END
 	cat >"$TMP/ssh.conf" <<-END
 		Host proxyd
-		    HostName 127.0.0.1
+		    HostName ${3:-127.0.0.1}
 		    Port $2
 		    User root
 		    IdentityFile $TMP/key

@@ -47,17 +47,6 @@ static int complete_name(char **name, const char *what, unsigned int index)
 	return 0;
 }
 
-/* An older file has no `mode`. */
-static void complete_intercept(struct config_intercept *intercept)
-{
-	if (!intercept->mode &&
-	    (intercept->on_exit || intercept->cgroup || intercept->destinations.count ||
-	     intercept->exclude.count || intercept->ports.count || intercept->users.count))
-		intercept->mode = INTERCEPT_CONNECT;
-	if (intercept->mode && !intercept->on_exit)
-		intercept->on_exit = INTERCEPT_EXIT_OPEN;
-}
-
 /* A port of its own need not speak what the flows' port does. */
 static void complete_health(struct config_upstream *upstream)
 {
@@ -79,11 +68,11 @@ int config_complete(struct config *config)
 
 		if (!limits->rate_burst)
 			limits->rate_burst = limits->rate_per_source;
-		complete_intercept(&config->listeners[i].intercept);
 		err = complete_name(&config->listeners[i].name, "listener", i);
 	}
 	for (unsigned int i = 0; i < config->route_count && !err; i++)
 		err = complete_name(&config->routes[i].name, "route", i);
+	complete_intercepts(config);
 	return err;
 }
 
@@ -223,20 +212,6 @@ static void check_limits(struct check *check, unsigned int index)
 		check_say(check, REPORT_WARNING,
 			  check_path(path, "listeners[%u].limits.rate_burst", index),
 			  "it means nothing without rate_per_source; set that too");
-}
-
-static void check_intercept(struct check *check, unsigned int index)
-{
-	const struct config_intercept *intercept = &check->config->listeners[index].intercept;
-	char path[CHECK_PATH];
-
-	if (intercept->mode == INTERCEPT_CONNECT && !intercept->cgroup)
-		check_say(check, REPORT_ERROR, check_path(path, "listeners[%u].intercept", index),
-			  "mode connect needs `cgroup`; name the directory of a cgroup v2");
-	if (intercept->mode == INTERCEPT_CONNECT && intercept->on_exit == INTERCEPT_EXIT_CLOSED)
-		check_say(check, REPORT_ERROR,
-			  check_path(path, "listeners[%u].intercept.on_exit", index),
-			  "mode connect ends with proxyd; take `open`");
 }
 
 static void check_endpoint(struct check *check, unsigned int upstream, unsigned int index)

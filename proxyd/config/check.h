@@ -38,4 +38,8 @@ void check_say(struct check *check, enum report_level level, const char *path, c
 const char *check_path(char text[CHECK_PATH], const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* What listeners intercept: what follows from it, and whether it makes sense. */
+void complete_intercepts(struct config *config);
+void check_intercept(struct check *check, unsigned int listener);
+
 #endif

@@ -71,6 +71,21 @@ struct config_limits {
 enum intercept_mode {
 	INTERCEPT_NONE, /* they do not */
 	INTERCEPT_CONNECT,
+	INTERCEPT_REDIRECT,
+};
+
+/* Whose connections they are, or'ed. */
+enum intercept_traffic {
+	INTERCEPT_LOCAL = 1 << 0,   /* of processes of this host */
+	INTERCEPT_ROUTED = 1 << 1,  /* that pass through this host */
+	INTERCEPT_INBOUND = 1 << 2, /* of others to this host */
+};
+
+/* Who puts the rules of netfilter and routing in place. */
+enum intercept_rules {
+	INTERCEPT_RULES_UNSET,
+	INTERCEPT_RULES_INSTALL, /* proxyd */
+	INTERCEPT_RULES_SKIP,    /* somebody else */
 };
 
 /* Where new connections go when proxyd is gone, however it went. */
@@ -84,7 +99,10 @@ enum intercept_exit {
 struct config_intercept {
 	enum intercept_mode mode;
 	enum intercept_exit on_exit;
-	char *cgroup; /* of the processes whose connections they are; NULL: any */
+	enum intercept_rules rules;
+	unsigned int traffic;          /* enum intercept_traffic, or'ed */
+	struct string_list interfaces; /* that they come in by; empty: any */
+	char *cgroup;                  /* of the processes whose connections they are; NULL: any */
 	struct cidr_list destinations;
 	struct cidr_list exclude; /* goes before `destinations` */
 	struct port_list ports;

@@ -66,7 +66,21 @@ static const struct schema_object limits = {
 #define INTERCEPT(member) FIELD(struct config_intercept, member)
 
 static const struct schema_choice intercept_modes[] = {
-	{"connect", INTERCEPT_CONNECT, "what the processes of a cgroup connect to"},
+	{"connect", INTERCEPT_CONNECT, "by programs at the cgroup of the processes that connect"},
+	{"redirect", INTERCEPT_REDIRECT, "by netfilter, which translates the destination"},
+	{0},
+};
+
+static const struct schema_choice intercept_traffic[] = {
+	{"local", INTERCEPT_LOCAL, "of this host's processes"},
+	{"routed", INTERCEPT_ROUTED, "that pass through this host"},
+	{"inbound", INTERCEPT_INBOUND, "of others to this host"},
+	{0},
+};
+
+static const struct schema_choice intercept_rules[] = {
+	{"install", INTERCEPT_RULES_INSTALL, "proxyd installs and removes them"},
+	{"skip", INTERCEPT_RULES_SKIP, "somebody else does; see `proxyd rules --print`"},
 	{0},
 };
 
@@ -82,6 +96,15 @@ static const struct schema_key intercept_keys[] = {
 	{"on_exit", "Where new connections go when proxyd is gone, even by `kill -9`.",
 	 .type = &value_choice, INTERCEPT(on_exit), .otherwise = "`open`", .restart = true,
 	 .choices = intercept_exits},
+	{"traffic", "Whose connections; of `redirect`.", .type = &value_choices, INTERCEPT(traffic),
+	 .otherwise = "`local` with `cgroup` or `uids`, else `routed`", .restart = true,
+	 .choices = intercept_traffic},
+	{"interfaces",
+	 "Only those that come in, or of `local` ones leave, by these network "
+	 "interfaces.",
+	 .type = &value_names, INTERCEPT(interfaces), .otherwise = "all but `lo`"},
+	{"rules", "Who puts the rules of netfilter and routing in place.", .type = &value_choice,
+	 INTERCEPT(rules), .otherwise = "`install`", .restart = true, .choices = intercept_rules},
 	{"cgroup", "Directory of the cgroup v2 that holds the processes; `connect` needs it.",
 	 .type = &value_path, INTERCEPT(cgroup), .otherwise = "any", .restart = true,
 	 .example = "/sys/fs/cgroup/system.slice/app.service"},
@@ -99,9 +122,9 @@ static const struct schema_key intercept_keys[] = {
 static const struct schema_object intercept = {
 	.title = "listeners[].intercept",
 	.name = "intercept",
-	.help = "Bring here what the processes of a cgroup connect to over TCP. They see the "
-		"address that they asked for; routes see it as `destination`, and "
-		"`original_destination` goes there. A listener takes connections of its own "
+	.help = "Bring here TCP connections that are meant for others; see transparent.md. "
+		"The clients see the address that they asked for; routes see it as `destination`, "
+		"and `original_destination` goes there. A listener takes connections of its own "
 		"address family, `[::]` of both. proxyd's own are left alone.",
 	KEYS(intercept_keys),
 };

@@ -19,6 +19,7 @@
 #include "flow/setup.h"
 #include "flow/splicer.h"
 #include "flow/worker.h"
+#include "intake/interception.h"
 
 /*
  * How long the survivor of a reset may take the bytes that were sent before it. A direct
@@ -108,6 +109,8 @@ static void leave(struct flow *flow)
 		wanted |= limit_release(flow->limit, &flow->source);
 		limit_unref(flow->limit);
 		flow->limit = NULL;
+		interception_unref(flow->interception);
+		flow->interception = NULL;
 	}
 	worker_place_free(flow->worker, wanted);
 }

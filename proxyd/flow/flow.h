@@ -20,6 +20,7 @@
 TAILQ_HEAD(flow_list, flow);
 
 struct endpoint;
+struct interception;
 struct limit;
 struct mirror;
 struct pipe;
@@ -103,8 +104,9 @@ struct flow {
 	TAILQ_ENTRY(flow) by_turn; /* on `listed` */
 	struct flow_list *listed; /* the worker's `waiting`, `polled`, `closed`, or NULL: on none */
 	struct worker *worker;
-	struct setup *setup;       /* NULL from FLOW_OPEN on */
-	struct limit *limit;       /* where the flow is counted; NULL: not yet */
+	struct setup *setup;               /* NULL from FLOW_OPEN on */
+	struct limit *limit;               /* where the flow is counted; NULL: not yet */
+	struct interception *interception; /* that it came by, kept while it lives; may be NULL */
 	struct endpoint *endpoint; /* where the flow is counted; NULL: not yet, or original */
 	struct share *share;       /* of the listener's bandwidth; NULL: that has no limit */
 	struct mirror *mirror;     /* gets a copy of what goes up; NULL: none */

@@ -238,6 +238,11 @@ static struct limit *limit_of(const struct setup *setup)
 	return setup->plan->limits[setup->listener - setup->plan->config->listeners];
 }
 
+static struct interception *interception_of(const struct setup *setup)
+{
+	return setup->plan->interceptions[setup->listener - setup->plan->config->listeners];
+}
+
 void setup_admit(struct flow *flow)
 {
 	struct setup *setup = flow->setup;
@@ -247,6 +252,7 @@ void setup_admit(struct flow *flow)
 
 	if (verdict == LIMIT_ADMITTED) {
 		flow->limit = limit_ref(limit);
+		flow->interception = interception_ref(interception_of(setup));
 		setup->give_up_at = 0;
 		if (!find_route(flow))
 			begin_inspection(flow);

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "intake/redirection.h"
 #include "interceptor.skel.h"
 #include "log.h"
 #include "probe/cgroup.h"
@@ -23,6 +24,7 @@
 
 struct interception {
 	atomic_uint references;
+	struct redirection *redirection; /* of mode redirect, which has nothing of what follows */
 	struct interceptor *programs;
 	struct bpf_link *links[LINKS];
 	int cgroup; /* whose connections are intercepted */
@@ -72,6 +74,23 @@ static int open_cgroup(const char *listener, const char *key, const char *path, 
 	return *out;
 }
 
+static int begin_connect(struct interception *interception, const struct config_listener *listener,
+			 const char *own_cgroup)
+{
+	int err = open_cgroup(listener->name, "intercept.cgroup", listener->intercept.cgroup,
+			      &interception->cgroup);
+	if (!err)
+		err = open_cgroup(listener->name, "cgroup", own_cgroup, &interception->own);
+	if (err)
+		return err;
+	err = load(interception);
+	if (err)
+		log_error("listener %s: cannot load the programs that intercept: %s; it takes "
+			  "CAP_BPF, CAP_NET_ADMIN and Linux 5.15",
+			  listener->name, strerror(-err));
+	return err;
+}
+
 int interception_new(const struct config_listener *listener, const char *own_cgroup,
 		     struct interception **out)
 {
@@ -82,24 +101,15 @@ int interception_new(const struct config_listener *listener, const char *own_cgr
 		return -ENOMEM;
 	atomic_init(&interception->references, 1);
 	interception->cgroup = interception->own = -1;
-	err = open_cgroup(listener->name, "intercept.cgroup", listener->intercept.cgroup,
-			  &interception->cgroup);
-	if (!err)
-		err = open_cgroup(listener->name, "cgroup", own_cgroup, &interception->own);
-	if (err) {
+	if (listener->intercept.mode == INTERCEPT_CONNECT)
+		err = begin_connect(interception, listener, own_cgroup);
+	else
+		err = redirection_new(listener, &interception->redirection);
+	if (err)
 		interception_unref(interception);
-		return err;
-	}
-	err = load(interception);
-	if (err) {
-		log_error("listener %s: cannot load the programs that intercept: %s; it takes "
-			  "CAP_BPF, CAP_NET_ADMIN and Linux 5.15",
-			  listener->name, strerror(-err));
-		interception_unref(interception);
-		return err;
-	}
-	*out = interception;
-	return 0;
+	else
+		*out = interception;
+	return err;
 }
 
 struct interception *interception_ref(struct interception *interception)
@@ -107,6 +117,11 @@ struct interception *interception_ref(struct interception *interception)
 	if (interception)
 		atomic_fetch_add_explicit(&interception->references, 1, memory_order_relaxed);
 	return interception;
+}
+
+bool interception_in_use(const struct interception *interception)
+{
+	return atomic_load_explicit(&interception->references, memory_order_acquire) > 1;
 }
 
 void interception_unref(struct interception *interception)
@@ -117,6 +132,7 @@ void interception_unref(struct interception *interception)
 	for (int i = LINKS - 1; i >= 0; i--)
 		bpf_link__destroy(interception->links[i]);
 	interceptor__destroy(interception->programs);
+	redirection_free(interception->redirection);
 	if (interception->cgroup >= 0)
 		close(interception->cgroup);
 	if (interception->own >= 0)
@@ -253,8 +269,11 @@ static int attach(struct interception *interception)
 }
 
 /* connect4/6 alone: the others are for the clients that are there. */
-void interception_end(struct interception *interception)
+void interception_end(struct interception *interception, const struct config_listener *listener,
+		      bool for_good)
 {
+	if (interception && interception->redirection)
+		redirection_end(interception->redirection, listener, for_good);
 	for (int i = LINKS - 1; interception && i >= FIRST_CONNECT; i--) {
 		bpf_link__destroy(interception->links[i]);
 		interception->links[i] = NULL;
@@ -264,9 +283,13 @@ void interception_end(struct interception *interception)
 int interception_follow(struct interception *interception, const struct config_listener *listener)
 {
 	struct interceptor *programs = interception->programs;
-	uint32_t now = programs->bss->generation;
-	int err = write_rules(programs, listener, now + 1);
+	uint32_t now;
+	int err;
 
+	if (interception->redirection)
+		return redirection_follow(interception->redirection, listener);
+	now = programs->bss->generation;
+	err = write_rules(programs, listener, now + 1);
 	if (!err)
 		err = attach(interception);
 	if (err) {
@@ -291,6 +314,8 @@ int interception_claim(const struct interception *interception, int listening)
 {
 	const struct sl_destination none = {0};
 
+	if (!interception->programs)
+		return 0;
 	return bpf_map_update_elem(bpf_map__fd(interception->programs->maps.accepted), &listening,
 				   &none, BPF_ANY);
 }
@@ -300,6 +325,8 @@ bool interception_destination(const struct interception *interception, int fd, s
 	struct sl_destination destination;
 	struct in6_addr ip;
 
+	if (!interception->programs)
+		return false;
 	if (bpf_map_lookup_elem(bpf_map__fd(interception->programs->maps.accepted), &fd,
 				&destination) ||
 	    !destination.port)

@@ -32,13 +32,18 @@ int interception_claim(const struct interception *interception, int listening);
 int interception_follow(struct interception *interception, const struct config_listener *listener);
 
 /*
- * New connections go where they are meant to; those that were intercepted still see the address
- * that they asked for. NULL is ignored; so is a second time.
+ * New connections go where they are meant to, or with `on_exit: closed` nowhere, unless the
+ * listener goes `for_good`. Those that were intercepted go on while somebody has a reference, and
+ * still see the address that they asked for. NULL is ignored; so is a second time.
  */
-void interception_end(struct interception *interception);
+void interception_end(struct interception *interception, const struct config_listener *listener,
+		      bool for_good);
 
 /* Where an accepted connection was meant to go. False: it was not intercepted. */
 bool interception_destination(const struct interception *interception, int fd, struct address *out);
+
+/* Whether anybody else has a reference. */
+bool interception_in_use(const struct interception *interception);
 
 struct interception *interception_ref(struct interception *interception);
 void interception_unref(struct interception *interception); /* NULL is fine */

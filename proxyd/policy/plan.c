@@ -79,28 +79,38 @@ static bool same_place(const struct config_listener *old, const struct config_li
 	       (!listener->address.ipv4.sin_port && !strcmp(old->name, listener->name));
 }
 
+static bool is_same_way(const struct config_intercept *one, const struct config_intercept *other)
+{
+	return one->mode == other->mode && one->on_exit == other->on_exit &&
+	       one->rules == other->rules && one->traffic == other->traffic &&
+	       !strcmp(one->cgroup ? one->cgroup : "", other->cgroup ? other->cgroup : "");
+}
+
 /* A listening socket is made known to it once, so it goes by the address. */
 static int take_interception(struct plan *plan, const struct plan *previous, unsigned int index)
 {
 	const struct config_listener *listener = &plan->config->listeners[index], *old;
-	const char *cgroup = listener->intercept.cgroup, *known;
+	const struct config_intercept *intercept = &listener->intercept;
+	int err = 0;
 
 	for (unsigned int i = 0; previous && i < previous->config->listener_count; i++) {
 		old = &previous->config->listeners[i];
-		known = old->intercept.cgroup;
 		if (!same_place(old, listener))
 			continue;
-		if (cgroup && known && !strcmp(cgroup, known))
+		if (intercept->mode && is_same_way(intercept, &old->intercept))
 			plan->interceptions[index] = interception_ref(previous->interceptions[i]);
-		else if (cgroup)
-			log_warning("listener %s: `intercept.cgroup` is taken at the start, or "
-				    "with another address",
-				    listener->name);
-		return 0;
+		else if (intercept->mode)
+			err = -EINVAL;
+		if (err)
+			log_error("listener %s: `mode`, `on_exit`, `rules`, `traffic` and `cgroup` "
+				  "of `intercept` are taken at the start; restart proxyd, or give "
+				  "the listener another address",
+				  listener->name);
+		return err;
 	}
-	return cgroup ? interception_new(listener, plan->config->cgroup,
-					 &plan->interceptions[index])
-		      : 0;
+	return intercept->mode ? interception_new(listener, plan->config->cgroup,
+						  &plan->interceptions[index])
+			       : 0;
 }
 
 static int add_interceptions(struct plan *plan, const struct plan *previous)
@@ -193,15 +203,37 @@ int plan_intercept(struct plan *plan)
 	return err;
 }
 
-void plan_release(struct plan *plan, const struct plan *next)
+/* What nobody else needs any more is left behind. Without memory for the list, all of it is. */
+static void retire(struct plan *next, const struct plan *plan, struct interception *interception)
 {
+	size_t most = next->retired_count + plan->retired_count + 1;
+	struct interception **grown = realloc(next->retired, most * sizeof(struct interception *));
+
+	if (!grown)
+		return;
+	next->retired = grown;
+	if (interception)
+		grown[next->retired_count++] = interception_ref(interception);
+	else
+		for (unsigned int i = 0; i < plan->retired_count; i++)
+			if (interception_in_use(plan->retired[i]))
+				grown[next->retired_count++] = interception_ref(plan->retired[i]);
+}
+
+void plan_release(struct plan *plan, struct plan *next)
+{
+	if (next)
+		retire(next, plan, NULL);
 	for (unsigned int i = 0; i < plan->config->listener_count; i++) {
 		bool goes_on = false;
 
 		for (unsigned int j = 0; next && j < next->config->listener_count; j++)
 			goes_on = goes_on || next->interceptions[j] == plan->interceptions[i];
-		if (!goes_on)
-			interception_end(plan->interceptions[i]);
+		if (goes_on || !plan->interceptions[i])
+			continue;
+		interception_end(plan->interceptions[i], &plan->config->listeners[i], next != NULL);
+		if (next)
+			retire(next, plan, plan->interceptions[i]);
 	}
 }
 
@@ -225,8 +257,11 @@ void plan_unref(struct plan *plan)
 	free(plan->limits);
 	for (unsigned int i = 0; plan->interceptions && i < plan->config->listener_count; i++)
 		interception_unref(plan->interceptions[i]);
+	for (unsigned int i = 0; i < plan->retired_count; i++)
+		interception_unref(plan->retired[i]);
 	free(plan->bandwidths);
 	free(plan->interceptions);
+	free(plan->retired);
 	config_free(plan->config);
 	free(plan);
 }

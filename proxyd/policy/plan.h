@@ -23,7 +23,9 @@ struct plan {
 	struct limit **limits;       /* of the listeners, by index in the config */
 	struct bandwidth **bandwidths;
 	struct interception **interceptions; /* NULL where the listener has none */
-	bool needs_destination;              /* a route or an upstream asks for it */
+	struct interception **retired;       /* of listeners that are gone, flows may not be */
+	unsigned int retired_count;
+	bool needs_destination; /* a route or an upstream asks for it */
 };
 
 /*
@@ -40,7 +42,7 @@ int plan_intercept(struct plan *plan);
 /*
  * End what the plan intercepts, but for what `next` (may be NULL) goes on with.
  */
-void plan_release(struct plan *plan, const struct plan *next);
+void plan_release(struct plan *plan, struct plan *next);
 
 /* From now on the plan is what holds. Returns 0, or -errno when something could not follow. */
 int plan_commit(struct plan *plan, uint64_t now_ms);

@@ -94,7 +94,7 @@ refused "--debug-switch-lanes / seed" run "${BOTH[@]}" --debug-switch-lanes seed
 refused "--control" run "${BOTH[@]}" --control ''
 
 # Help is no error.
-for command in "" run check status doctor; do
+for command in "" run check status rules doctor; do
 	# shellcheck disable=SC2086 # no word for the empty one
 	"$PROXYD" $command --help >"$TMP/out" 2>"$TMP/error" || fail "proxyd $command --help exits with $?"
 	grep -q '^usage: proxyd' "$TMP/out" || fail "proxyd $command --help does not say its usage"

@@ -216,8 +216,8 @@ static void mend_intercept(json_t *intercept)
 {
 	if (!json_object_size(intercept))
 		return;
-	json_object_set_new(intercept, "cgroup", json_string("/c"));
-	json_object_set_new(intercept, "on_exit", json_string("open"));
+	json_object_set_new(intercept, "mode", json_string("redirect"));
+	json_object_set_new(intercept, "traffic", json_string("local"));
 }
 
 /* What the table alone does not say. */

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* proxyd rules */
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "commands.h"
+#include "config/load.h"
+#include "config/usage.h"
+#include "intake/netfilter.h"
+#include "log.h"
+#include "proxy.h"
+
+/* As a script for sh. */
+static int print_listener(const struct config_listener *listener)
+{
+	const struct ruleset_form form = {0};
+	int err;
+
+	if (listener->intercept.mode <= INTERCEPT_CONNECT)
+		return 0;
+	if (!listener->address.ipv4.sin_port) {
+		log_error("listener %s: its port is not known before it runs; give it one other "
+			  "than 0",
+			  listener->name);
+		return -EINVAL;
+	}
+	printf("# listener %s\nnft -f - <<'END'\n", listener->name);
+	err = ruleset_write(stdout, listener, &form);
+	printf("END\n");
+	return err;
+}
+
+static int print(const char *path)
+{
+	struct config_report report = {0};
+	struct config *config = NULL;
+	int err = config_load(path, &config, &report);
+
+	if (err == -ENOMEM)
+		log_error("out of memory");
+	report_print(&report, stderr);
+	for (unsigned int i = 0; !err && i < config->listener_count; i++)
+		err = print_listener(&config->listeners[i]);
+	config_free(config);
+	report_clear(&report);
+	return err ? PROXY_EXIT_USAGE : 0;
+}
+
+static int clear(void)
+{
+	unsigned int tables;
+
+	if (netfilter_clear(&tables))
+		return PROXY_EXIT_FAILED;
+	printf("%u table%s removed\n", tables, tables == 1 ? "" : "s");
+	return 0;
+}
+
+static void print_help(void)
+{
+	printf("usage: proxyd rules --print -c FILE\n"
+	       "       proxyd rules --clear\n\n"
+	       "The rules that bring connections to listeners with `intercept`, of mode "
+	       "redirect.\n\n"
+	       "  --print              print them as a script for sh, for listeners that have\n"
+	       "                       `rules: skip`\n"
+	       "  -c, --config FILE    of this file\n"
+	       "  --clear              remove what listeners with `on_exit: closed` have left in\n"
+	       "                       this network namespace; also what those of a proxyd that\n"
+	       "                       runs have there\n"
+	       "  --help               print this\n\n"
+	       "Exit status: 0 done, 2 the file or an option is wrong, 1 the kernel refused.\n");
+}
+
+int cmd_rules(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"print", no_argument, NULL, 'p'},
+		{"clear", no_argument, NULL, 'x'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	const char *path = NULL;
+	int choice, what = 0;
+
+	opterr = 0;
+	while ((choice = getopt_long(argc, argv, ":c:", longs, NULL)) != -1) {
+		switch (choice) {
+		case 'c':
+			path = optarg;
+			break;
+		case 'p':
+		case 'x':
+			what = choice;
+			break;
+		case 'h':
+			print_help();
+			return 0;
+		default:
+			return usage_error(argv, choice, "rules");
+		}
+	}
+	if (optind < argc)
+		return usage_surplus(argv[optind], "rules");
+	if (what == 'x')
+		return clear();
+	if (what == 'p' && path)
+		return print(path);
+	log_error("%s; see proxyd rules --help",
+		  what ? "--config is missing (whose rules)" : "--print or --clear is missing");
+	return PROXY_EXIT_USAGE;
+}

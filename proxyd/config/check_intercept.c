@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What listeners intercept. */
+#include "config/check.h"
+#include "sidelane/mark.h"
+
+/* ---- What follows ------------------------------------------------------------------------- */
+
+static bool is_given(const struct config_intercept *intercept)
+{
+	return intercept->on_exit || intercept->rules || intercept->traffic || intercept->cgroup ||
+	       intercept->interfaces.count || intercept->destinations.count ||
+	       intercept->exclude.count || intercept->ports.count || intercept->users.count;
+}
+
+static void complete(struct config_intercept *intercept)
+{
+	/* An older file has no `mode`. */
+	if (!intercept->mode && is_given(intercept))
+		intercept->mode = INTERCEPT_CONNECT;
+	if (!intercept->mode)
+		return;
+	if (!intercept->on_exit)
+		intercept->on_exit = INTERCEPT_EXIT_OPEN;
+	if (intercept->mode == INTERCEPT_CONNECT)
+		return;
+	if (!intercept->rules)
+		intercept->rules = INTERCEPT_RULES_INSTALL;
+	if (!intercept->traffic)
+		intercept->traffic = intercept->cgroup || intercept->users.count ? INTERCEPT_LOCAL
+										 : INTERCEPT_ROUTED;
+}
+
+/* Rules of this host know proxyd's own connections by their mark; programs at a cgroup need none.
+ */
+void complete_intercepts(struct config *config)
+{
+	bool marked = false;
+
+	for (unsigned int i = 0; i < config->listener_count; i++) {
+		complete(&config->listeners[i].intercept);
+		marked = marked || config->listeners[i].intercept.mode > INTERCEPT_CONNECT;
+	}
+	if (!marked)
+		return;
+	config->direct.tcp.mark |= SL_MARK_OWN;
+	for (unsigned int i = 0; i < config->upstream_count; i++)
+		config->upstreams[i].tcp.mark |= SL_MARK_OWN;
+}
+
+/* ---- Sense -------------------------------------------------------------------------------- */
+
+static void say(struct check *check, unsigned int listener, const char *key, const char *what)
+{
+	char path[CHECK_PATH];
+
+	check_say(check, REPORT_ERROR, check_path(path, "listeners[%u].intercept%s", listener, key),
+		  "%s", what);
+}
+
+static void check_connect(struct check *check, unsigned int index)
+{
+	const struct config_intercept *intercept = &check->config->listeners[index].intercept;
+
+	if (!intercept->cgroup)
+		say(check, index, "",
+		    "mode connect needs `cgroup`; name the directory of a cgroup v2");
+	if (intercept->on_exit == INTERCEPT_EXIT_CLOSED)
+		say(check, index, ".on_exit",
+		    "mode connect ends with proxyd; take `open`, or mode redirect");
+	if (intercept->rules)
+		say(check, index, ".rules", "mode connect has no such rules; leave it out");
+	if (intercept->traffic)
+		say(check, index, ".traffic",
+		    "mode connect is for what `cgroup` says; leave it out");
+	if (intercept->interfaces.count)
+		say(check, index, ".interfaces",
+		    "mode connect is before any interface; leave them out");
+}
+
+/* Netfilter puts in the address of the interface that a packet came by; of local ones loopback. */
+static void check_redirect(struct check *check, unsigned int index)
+{
+	const struct config_listener *listener = &check->config->listeners[index];
+	const struct config_intercept *intercept = &listener->intercept;
+
+	if (listener->address.length && !address_is_any(&listener->address) &&
+	    intercept->traffic != INTERCEPT_LOCAL)
+		say(check, index, "",
+		    "connections are redirected to whatever address this host has where they come "
+		    "in; let the listener have 0.0.0.0 or [::]");
+}
+
+static void check_netfilter(struct check *check, unsigned int index)
+{
+	const struct config_intercept *intercept = &check->config->listeners[index].intercept;
+
+	if (intercept->traffic == INTERCEPT_LOCAL)
+		return;
+	if (intercept->cgroup)
+		say(check, index, ".cgroup",
+		    "only connections of this host's processes have one; take `traffic: local`");
+	if (intercept->users.count)
+		say(check, index, ".uids",
+		    "only connections of this host's processes have one; take `traffic: local`");
+}
+
+void check_intercept(struct check *check, unsigned int listener)
+{
+	switch (check->config->listeners[listener].intercept.mode) {
+	case INTERCEPT_NONE:
+		break;
+	case INTERCEPT_CONNECT:
+		check_connect(check, listener);
+		break;
+	case INTERCEPT_REDIRECT:
+		check_redirect(check, listener);
+		check_netfilter(check, listener);
+		break;
+	}
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "intake/netfilter.h"
+
+#include <errno.h>
+#include <nftables/libnftables.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+struct netfilter {
+	struct nft_ctx *nft;
+	char table[RULESET_NAME]; /* empty: none was put */
+};
+
+/* libnftables knows of no threads, and the last flow of a listener ends in a worker's. */
+static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+
+int netfilter_new(struct netfilter **out)
+{
+	struct netfilter *netfilter = calloc(1, sizeof(*netfilter));
+
+	pthread_mutex_lock(&one_at_a_time);
+	if (netfilter)
+		netfilter->nft = nft_ctx_new(NFT_CTX_DEFAULT);
+	pthread_mutex_unlock(&one_at_a_time);
+	if (!netfilter || !netfilter->nft || nft_ctx_buffer_error(netfilter->nft) ||
+	    nft_ctx_buffer_output(netfilter->nft)) {
+		netfilter_free(netfilter);
+		return -ENOMEM;
+	}
+	*out = netfilter;
+	return 0;
+}
+
+void netfilter_free(struct netfilter *netfilter)
+{
+	if (!netfilter)
+		return;
+	pthread_mutex_lock(&one_at_a_time);
+	if (netfilter->nft)
+		nft_ctx_free(netfilter->nft);
+	pthread_mutex_unlock(&one_at_a_time);
+	free(netfilter);
+}
+
+/* One transaction. */
+static int try(struct netfilter *netfilter, const char *commands)
+{
+	int failed;
+
+	pthread_mutex_lock(&one_at_a_time);
+	failed = nft_run_cmd_from_buffer(netfilter->nft, commands);
+	pthread_mutex_unlock(&one_at_a_time);
+	return failed ? -EIO : 0;
+}
+
+/* libnftables sets no errno: the first line of what it says tells what is wrong. */
+static int run(struct netfilter *netfilter, const char *commands)
+{
+	char first[256];
+
+	if (!try(netfilter, commands))
+		return 0;
+	snprintf(first, sizeof(first), "%s", nft_ctx_get_error_buffer(netfilter->nft));
+	first[strcspn(first, "\n")] = '\0';
+	log_error("netfilter does not take the rules: %s; see proxyd doctor", first);
+	return -EIO;
+}
+
+/*
+ * A table that is there at first is what a proxyd left that is gone. Afterwards only the rules go:
+ * with the table, the kernel would forget whose it is.
+ */
+static void write_clearing(FILE *out, const struct netfilter *netfilter, const char *table)
+{
+	if (*netfilter->table)
+		fprintf(out, "flush table inet %s\n", table);
+	else
+		fprintf(out, "table inet %s\ndelete table inet %s\n", table, table);
+}
+
+int netfilter_put(struct netfilter *netfilter, const struct config_listener *listener,
+		  const struct ruleset_form *form)
+{
+	char name[RULESET_NAME], *commands = NULL;
+	size_t size;
+	FILE *out = open_memstream(&commands, &size);
+	int err;
+
+	if (!out)
+		return -ENOMEM;
+	write_clearing(out, netfilter, ruleset_name(listener, name));
+	err = ruleset_write(out, listener, form);
+	if (fclose(out))
+		err = -ENOMEM;
+	if (!err)
+		err = run(netfilter, commands);
+	free(commands);
+	if (!err)
+		strcpy(netfilter->table, name);
+	return err;
+}
+
+void netfilter_remove(struct netfilter *netfilter)
+{
+	char command[RULESET_NAME + 32];
+
+	if (!*netfilter->table)
+		return;
+	snprintf(command, sizeof(command), "delete table inet %s", netfilter->table);
+	run(netfilter, command);
+	*netfilter->table = '\0';
+}
+
+/* ---- What others left --------------------------------------------------------------------- */
+
+int netfilter_clear(unsigned int *count)
+{
+	struct netfilter *netfilter;
+	char *tables = NULL, *line, *rest;
+	int err = netfilter_new(&netfilter);
+
+	*count = 0;
+	if (err)
+		return err;
+	err = run(netfilter, "list tables inet");
+	if (!err)
+		tables = strdup(nft_ctx_get_output_buffer(netfilter->nft));
+	for (line = tables ? strtok_r(tables, "\n", &rest) : NULL; line && !err;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		char table[RULESET_NAME], command[RULESET_NAME + 32];
+
+		if (sscanf(line, "table inet %79s", table) != 1 ||
+		    strncmp(table, RULESET_PREFIX, strlen(RULESET_PREFIX)) != 0)
+			continue;
+		snprintf(command, sizeof(command), "delete table inet %s", table);
+		/* One that has a living owner is refused, and left alone. */
+		if (try(netfilter, command))
+			log_notice("table %s belongs to a proxyd that runs; it stays", table);
+		else
+			++*count;
+	}
+	free(tables);
+	netfilter_free(netfilter);
+	return err;
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "intake/ruleset.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "log.h"
+#include "sidelane/mark.h"
+
+/* Before the destination is translated by anybody else: nf_nat's own are at -100, mangle at -150.
+ */
+#define NAT_PRIORITY (-101)
+
+const char *ruleset_name(const struct config_listener *listener, char name[RULESET_NAME])
+{
+	snprintf(name, RULESET_NAME, RULESET_PREFIX "%u_%s", ntohs(listener->address.ipv4.sin_port),
+		 listener->name);
+	/* All that a listener's name may have and nft's words may not. */
+	for (char *at = name; *at; at++)
+		if (*at == '-' || *at == '.')
+			*at = '_';
+	return name;
+}
+
+/* ---- Parts of a rule ---------------------------------------------------------------------- */
+
+static bool is_mapped(const struct cidr *cidr)
+{
+	static const struct cidr mapped = {{[10] = 0xff, [11] = 0xff}, 96};
+
+	return cidr_holds(&mapped, cidr);
+}
+
+/* Part of the range, or NULL, as nft writes addresses of that family. */
+static const char *of_family(const struct cidr *cidr, bool ipv6, char text[CIDR_TEXT])
+{
+	static const struct cidr all_ipv4 = {{[10] = 0xff, [11] = 0xff}, 96};
+
+	if (ipv6)
+		return is_mapped(cidr) ? NULL : cidr_format(cidr, text);
+	if (is_mapped(cidr))
+		return cidr_format(cidr, text);
+	return cidr_holds(cidr, &all_ipv4) ? strcpy(text, "0.0.0.0/0") : NULL;
+}
+
+/* Returns how many of the ranges are of the family. */
+static unsigned int write_addresses(FILE *out, const struct cidr_list *list, bool ipv6)
+{
+	const char *before = ipv6 ? " ip6 daddr { " : " ip daddr { ";
+	unsigned int count = 0;
+	char text[CIDR_TEXT];
+
+	for (unsigned int i = 0; i < list->count; i++) {
+		const char *range = of_family(&list->items[i], ipv6, text);
+
+		if (range)
+			fprintf(out, "%s%s", count++ ? ", " : before, range);
+	}
+	if (count)
+		fputs(" }", out);
+	return count;
+}
+
+static void write_ranges(FILE *out, const char *what, const struct port_list *list)
+{
+	fprintf(out, " %s {", what);
+	for (unsigned int i = 0; i < list->count; i++) {
+		fprintf(out, "%s %u", i ? "," : "", list->items[i].first);
+		if (list->items[i].last != list->items[i].first)
+			fprintf(out, "-%u", list->items[i].last);
+	}
+	fputs(" }", out);
+}
+
+static void write_ports(FILE *out, const struct port_list *ports)
+{
+	if (ports->count)
+		write_ranges(out, "tcp dport", ports);
+	else
+		fputs(" meta l4proto tcp", out);
+}
+
+static bool is_of_family(const struct config_listener *listener, bool ipv6)
+{
+	const struct address *address = &listener->address;
+
+	/* [::] takes both. */
+	return ipv6 == (address->any.sa_family == AF_INET6) || (!ipv6 && address_is_any(address));
+}
+
+/* ---- Rules -------------------------------------------------------------------------------- */
+
+/*
+ * With the last translating rule of a namespace conntrack is switched off (nf_ct_netns_put), and
+ * with it the translation of live connections: no connection has port 0, so this one keeps it.
+ */
+static void write_keeper(FILE *out, unsigned int port)
+{
+	fprintf(out, "\t\ttcp dport 0 redirect to :%u\n", port);
+}
+
+static void write_taken(FILE *out, const struct config_listener *listener, bool ipv6)
+{
+	const struct config_intercept *intercept = &listener->intercept;
+	unsigned int port = ntohs(listener->address.ipv4.sin_port);
+
+	if (!is_of_family(listener, ipv6))
+		return;
+	fputs("\t\t", out);
+	if (write_addresses(out, &intercept->exclude, ipv6))
+		fputs(" return\n\t\t", out);
+	fprintf(out, "meta nfproto %s", ipv6 ? "ipv6" : "ipv4");
+	if (intercept->destinations.count &&
+	    !write_addresses(out, &intercept->destinations, ipv6)) {
+		/* None of this family. */
+		fputs(" return\n", out);
+		return;
+	}
+	write_ports(out, &intercept->ports);
+	fprintf(out, " redirect to :%u\n", port);
+}
+
+static void write_common(FILE *out, const struct config_listener *listener, bool draining)
+{
+	fputs("\tchain taken {\n", out);
+	if (draining) {
+		write_keeper(out, ntohs(listener->address.ipv4.sin_port));
+	} else {
+		write_taken(out, listener, false);
+		write_taken(out, listener, true);
+	}
+	fputs("\t}\n", out);
+}
+
+/* How deep a directory is in its file system, up to whose root `path` is cut. */
+static int level_of(char *path, unsigned int *level)
+{
+	struct stat here, above;
+	char *slash;
+
+	*level = 0;
+	if (stat(path, &here))
+		return -EINVAL;
+	while ((slash = strrchr(path, '/')) && slash != path) {
+		*slash = '\0';
+		if (stat(path, &above) || above.st_dev != here.st_dev)
+			break;
+		++*level;
+	}
+	return *level ? 0 : -EINVAL;
+}
+
+/* nft looks for it below /sys/fs/cgroup. */
+static int write_cgroup(FILE *out, const char *directory)
+{
+	static const char root[] = "/sys/fs/cgroup/";
+	char *path = realpath(directory, NULL), *copy;
+	unsigned int level;
+	int err;
+
+	if (!path)
+		return -errno;
+	copy = strdup(path);
+	err = copy ? level_of(copy, &level) : -ENOMEM;
+	if (!err && !strncmp(path, root, strlen(root)))
+		fprintf(out, " socket cgroupv2 level %u \"%s\"", level, path + strlen(root));
+	else if (!err)
+		fprintf(out, " socket cgroupv2 level %u \"../../..%s\"", level, path);
+	free(copy);
+	free(path);
+	return err;
+}
+
+/* `direction`: "iifname", "oifname". */
+static void write_interfaces(FILE *out, const char *direction, const struct string_list *interfaces)
+{
+	fputs(direction, out);
+	if (!interfaces->count)
+		fputs(" != \"lo\"", out);
+	for (unsigned int i = 0; i < interfaces->count; i++)
+		fprintf(out, "%s\"%s\"", i ? ", " : " { ", interfaces->items[i]);
+	if (interfaces->count)
+		fputs(" }", out);
+}
+
+static int write_local(FILE *out, const struct config_intercept *intercept)
+{
+	int err = 0;
+
+	fprintf(out,
+		"\tchain output {\n"
+		"\t\ttype nat hook output priority %d; policy accept;\n"
+		"\t\tmeta mark & %#x != 0 return\n\t\t",
+		NAT_PRIORITY, SL_MARK_OWN);
+	write_interfaces(out, "oifname", &intercept->interfaces);
+	if (intercept->cgroup)
+		err = write_cgroup(out, intercept->cgroup);
+	if (intercept->users.count)
+		write_ranges(out, "meta skuid", &intercept->users);
+	fputs(" jump taken\n\t}\n", out);
+	return err;
+}
+
+/* Of the packets that come in. */
+static void write_coming(FILE *out, const struct config_intercept *intercept)
+{
+	static const struct {
+		enum intercept_traffic traffic;
+		const char *destination;
+	} kinds[] = {
+		{INTERCEPT_ROUTED, "fib daddr type unicast"},
+		{INTERCEPT_INBOUND, "fib daddr type local"},
+	};
+
+	fprintf(out, "\t\tmeta mark & %#x != 0 return\n", SL_MARK_OWN);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (!(intercept->traffic & kinds[i].traffic))
+			continue;
+		fputs("\t\t", out);
+		write_interfaces(out, "iifname", &intercept->interfaces);
+		fprintf(out, " %s jump taken\n", kinds[i].destination);
+	}
+}
+
+static void write_prerouting(FILE *out, const struct config_intercept *intercept)
+{
+	fprintf(out,
+		"\tchain prerouting {\n"
+		"\t\ttype nat hook prerouting priority %d; policy accept;\n",
+		NAT_PRIORITY);
+	write_coming(out, intercept);
+	fputs("\t}\n", out);
+}
+
+int ruleset_write(FILE *out, const struct config_listener *listener,
+		  const struct ruleset_form *form)
+{
+	const struct config_intercept *intercept = &listener->intercept;
+	char name[RULESET_NAME];
+	int err = 0;
+
+	fprintf(out, "table inet %s {\n", ruleset_name(listener, name));
+	if (form->owned)
+		fputs("\tflags owner\n", out);
+	write_common(out, listener, form->draining);
+	if (intercept->traffic & INTERCEPT_LOCAL)
+		err = write_local(out, intercept);
+	if (err)
+		log_error("listener %s: intercept.cgroup %s: %s; name a directory of a cgroup v2, "
+			  "below its root",
+			  listener->name, intercept->cgroup, strerror(-err));
+	if (intercept->traffic & ~(unsigned int)INTERCEPT_LOCAL)
+		write_prerouting(out, intercept);
+	fputs("}\n", out);
+	return err;
+}

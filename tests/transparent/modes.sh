@@ -1,0 +1,170 @@
+#!/bin/bash
+# Programs of a host behind proxyd's, who know nothing of it: whom they ask for answers, and they
+# believe to talk to it; what they send goes by the lane; proxyd's end is what was asked for.
+#
+#   modes.sh redirect|local LANE
+#     local: redirect, of processes of proxyd's own host
+set -euo pipefail
+. "$(dirname "$0")/net.sh"
+. "$HERE/servers.sh"
+MODE=${1:?"usage: $TEST.sh redirect|local LANE"}
+TEST=$TEST.$MODE
+shift
+take_lane "$@"
+
+LISTEN=15001
+CONFIG=$TMP/proxyd.yaml
+# Where the client is, and of what its connections are part.
+PREFIX=(nsenter --net="/run/netns/$CLIENT")
+case $MODE in
+redirect) INTERCEPT="mode: redirect" ;;
+local)
+	INTERCEPT="mode: redirect, uids: [0-100000]"
+	PREFIX=(nsenter --net="/run/netns/$PROXY")
+	;;
+*) fail "$MODE: no such mode" ;;
+esac
+
+write_config() { # MORE-OF-INTERCEPT
+	cat >"$CONFIG" <<-END
+		lane: $LANE
+		listeners:
+		  - name: out
+		    address: "[::]:$LISTEN"
+		    intercept: {$INTERCEPT$1}
+		routes:
+		  - {original_destination: true}
+	END
+}
+
+begin() { # MORE-OF-INTERCEPT
+	write_config "${1-}"
+	start_proxyd -c "$CONFIG"
+}
+
+follow() { # MORE-OF-INTERCEPT
+	write_config "$1"
+	"$PROXYD" reload --control "$CONTROL" || fail "the reload to '$1' was refused"
+}
+
+tables() { on "$PROXY" nft list tables; }
+no_tables() { [[ -z $(tables) ]]; }
+assert_no_rules() { # WHEN
+	wait_until 10 no_tables || fail "$1: $(tables)"
+}
+
+ask() { # ADDRESS
+	"${PREFIX[@]}" curl -fsS --max-time 20 "http://$1/" 2>"$TMP/ask.log"
+}
+
+# A connection succeeds and passes proxyd, or not.
+assert_passes() { # 0|1 ADDRESS
+	local before
+	before=$(proxyd_status .flows.total)
+	assert_equal "$2" "$(ask "$2")" "who answers for $2"
+	assert_equal "$1" $(($(proxyd_status .flows.total) - before)) "flows through proxyd to $2"
+}
+
+# ---- a connection that lives through it ----
+
+# It is answered each line in capitals, until it ends. bash forgets DIALOGUE when that has ended.
+begin_dialogue() {
+	coproc DIALOGUE { "${PREFIX[@]}" timeout 120 ssh -F "$TMP/ssh.conf" proxyd sed -u 's/.*/\\U\&/'; }
+	TALKER=$DIALOGUE_PID
+	local to=${DIALOGUE[1]}
+	exec {ASK}>&"$to" {ANSWER}<&"${DIALOGUE[0]}"
+	exec {to}>&-
+	assert_dialogue begin
+}
+
+assert_dialogue() { # WORD
+	local answer
+	echo "$1" >&"$ASK"
+	read -r -t 30 answer <&"$ANSWER" || fail "no answer to $1"
+	assert_equal "${1^^}" "$answer" "answer to $1"
+}
+
+end_dialogue() {
+	exec {ASK}>&- {ANSWER}<&-
+	wait "$TALKER" || fail "the dialogue ended with $?"
+}
+
+# ---- proxyd's end ----
+
+test_drain() {
+	begin_dialogue
+	kill -TERM "$PROXYD_PID"
+	wait_until 20 grep -q 'accepting no more' "$PROXYD_LOG" || fail "proxyd does not drain"
+	assert_equal 10.9.2.2 "$(ask 10.9.2.2)" "who answers while proxyd drains"
+	assert_dialogue drain
+	end_dialogue
+	proxyd_ended 20
+	assert_equal 0 "$PROXYD_EXIT" "proxyd's exit status after SIGTERM"
+	assert_no_rules "after SIGTERM"
+}
+
+test_kill_open() {
+	begin
+	begin_dialogue
+	assert_passes 1 10.9.2.2
+	remember_traces
+	kill -9 "$PROXYD_PID"
+	proxyd_ended 10
+	assert_no_rules "after kill -9"
+	assert_equal 10.9.2.2 "$(ask 10.9.2.2)" "who answers after kill -9"
+	assert_equal fd09:2::2 "$(ask '[fd09:2::2]')" "who answers after kill -9"
+	(echo late >&"$ASK") 2>/dev/null || true
+	wait_until 60 gone "$TALKER" || fail "a live connection goes on after kill -9"
+	exec {ASK}>&- {ANSWER}<&-
+}
+
+assert_refused() { # ADDRESS WHEN
+	local status=0
+	ask "$1" >"$TMP/refused" || status=$?
+	# 7: curl could not connect.
+	assert_equal 7 "$status" "curl's exit status for $1 $2"
+}
+
+test_kill_closed() {
+	begin ", on_exit: closed"
+	assert_passes 1 10.9.2.2
+	remember_traces
+	kill -9 "$PROXYD_PID"
+	proxyd_ended 10
+	assert_refused 10.9.2.2 "after kill -9, closed"
+	assert_refused '[fd09:2::2]' "after kill -9, closed"
+	# The next one goes on with what it finds.
+	begin ", on_exit: closed"
+	assert_passes 1 10.9.2.2
+	stop_proxyd
+	assert_refused 10.9.2.2 "after SIGTERM, closed"
+	on "$PROXY" "$PROXYD" rules --clear
+	assert_equal 10.9.2.2 "$(ask 10.9.2.2)" "who answers after rules --clear"
+	assert_no_rules "after rules --clear"
+}
+
+begin_network
+start_servers
+assert_equal 10.9.2.2 "$(ask 10.9.2.2)" "who answers before there is a proxyd"
+begin
+assert_passes 1 10.9.2.2
+test_programs
+assert_no_active_flows
+assert_carried 1000000
+
+# Rules, changed while a connection lives.
+begin_dialogue
+follow ", exclude: [10.9.2.3]"
+assert_passes 0 10.9.2.3
+assert_passes 1 10.9.2.2
+follow ", destinations: [10.9.2.2/31], ports: [22, 80-90]"
+assert_passes 1 10.9.2.3
+follow ", ports: [22]"
+assert_passes 0 10.9.2.2
+assert_dialogue reload
+end_dialogue
+follow ""
+test_drain
+test_kill_open
+test_kill_closed
+say "all as it should be"

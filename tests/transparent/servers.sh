@@ -1,0 +1,83 @@
+# shellcheck shell=bash
+# Real servers on the backend, at the ports that everybody knows, and what clients do with them. For
+# tests that source net.sh.
+. "$(dirname "${BASH_SOURCE[0]}")/../sshd.sh"
+SIZE=10M
+((QUICK == 0)) || SIZE=2M
+
+# Whoever asks for / is told which address it reached.
+start_nginx() {
+	mkdir -p "$TMP/www/upload" "$TMP/nginx"
+	cat >"$TMP/nginx.conf" <<-END
+		worker_processes 1;
+		pid $TMP/nginx/pid;
+		error_log stderr warn;
+		user root;
+		events { worker_connections 512; }
+		http {
+		    access_log off;
+		    client_max_body_size 0;
+		    client_body_temp_path $TMP/nginx/body;
+		    proxy_temp_path $TMP/nginx/proxy;
+		    fastcgi_temp_path $TMP/nginx/fastcgi;
+		    uwsgi_temp_path $TMP/nginx/uwsgi;
+		    scgi_temp_path $TMP/nginx/scgi;
+		    server {
+		        listen 80;
+		        listen [::]:80;
+		        root $TMP/www;
+		        location = / { return 200 "\$server_addr"; }
+		        location /upload { dav_methods PUT; }
+		    }
+		}
+	END
+	spawn nginx nginx -e stderr -c "$TMP/nginx.conf" -g 'daemon off;'
+	wait_listening 80 nginx
+}
+
+start_servers() {
+	need nginx redis-server redis-cli
+	need_sshd
+	head -c "$SIZE" /dev/urandom >"$TMP/original"
+	start_nginx
+	cp "$TMP/original" "$TMP/www/original"
+	spawn redis redis-server --bind 0.0.0.0 --protected-mode no --port 6379 --dir "$TMP" --save '' \
+		--appendonly no
+	wait_listening 6379 redis-server
+	start_sshd 22 22 10.9.2.2
+}
+
+# ---- what clients do; PREFIX is where ----
+
+# curl takes its peer's address from getpeername(2).
+test_nginx() { # URL-HOST ADDRESS
+	local peer
+	peer=$("${PREFIX[@]}" curl -fsS --max-time 60 -o "$TMP/download" -w '%{remote_ip}' "http://$1/original")
+	assert_equal "$2" "$peer" "what curl takes for its peer"
+	assert_same_file "$TMP/original" "$TMP/download" "download from $1"
+	rm -f "$TMP/www/upload/file"
+	"${PREFIX[@]}" curl -fsS --max-time 60 -T "$TMP/original" "http://$1/upload/file"
+	assert_same_file "$TMP/original" "$TMP/www/upload/file" "upload to $1"
+	assert_equal "$2" "$("${PREFIX[@]}" curl -fsS --max-time 20 "http://$1/")" "who answers for $1"
+}
+
+test_redis() {
+	"${PREFIX[@]}" redis-cli -h 10.9.2.2 -x set original <"$TMP/original" >"$TMP/redis-set.log"
+	"${PREFIX[@]}" redis-cli -h 10.9.2.2 get original >"$TMP/redis-got"
+	# redis-cli ends what it prints with a newline.
+	head -c -1 "$TMP/redis-got" >"$TMP/redis-value"
+	assert_same_file "$TMP/original" "$TMP/redis-value" "value in redis"
+}
+
+test_ssh() {
+	"${PREFIX[@]}" timeout 60 ssh -F "$TMP/ssh.conf" proxyd cat <"$TMP/original" >"$TMP/echoed"
+	assert_same_file "$TMP/original" "$TMP/echoed" "there and back by ssh"
+}
+
+test_programs() {
+	test_nginx 10.9.2.2 10.9.2.2
+	test_nginx 10.9.2.3 10.9.2.3
+	test_nginx '[fd09:2::2]' fd09:2::2
+	test_redis
+	test_ssh
+}
