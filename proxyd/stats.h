@@ -59,6 +59,7 @@ struct stats {
 	counter flows_kernel; /* flows whose sockets are paired in the kernel */
 	counter relayed[2];   /* bytes, by direction */
 	counter lane_moves;
+	counter gathers; /* times that a stream of small writes began to be gathered */
 	counter wakeups; /* times that a direction in the kernel lane woke proxyd */
 	counter mirrors_total;
 	counter mirrored;       /* bytes that mirrors took */

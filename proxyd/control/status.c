@@ -144,18 +144,19 @@ json_t *status_json(const struct proxy *proxy)
 	if (proxy->shared.kernel_lane)
 		kernel_lane_totals(proxy->shared.kernel_lane, &totals);
 	return json_pack(
-		"{s:s,s:I,s:I,s:I,s:s,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:o,"
+		"{s:s,s:I,s:I,s:I,s:s,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o,"
+		"s:o,"
 		"s:o}",
 		"version", PROXYD_VERSION, "pid", (json_int_t)getpid(), "uptime_seconds",
 		(json_int_t)((worker_now_ms() - proxy->started_ms) / 1000), "workers",
 		(json_int_t)proxy->shared.worker_count, "lane",
 		lane_choice_name(proxy->settings.lane), "config", config_json(proxy), "kernel_lane",
 		kernel_lane_json(proxy), "flows", flows_json(proxy), "bytes",
-		bytes_json(proxy, &totals), "lane_moves", SUM(lane_moves), "wakeups", SUM(wakeups),
-		"window_stalls", (json_int_t)totals.window_stalls, "enrolled",
-		(json_int_t)totals.enrolled, "not_enrolled", (json_int_t)totals.not_enrolled,
-		"no_peer", (json_int_t)totals.no_peer, "events_lost",
-		(json_int_t)totals.events_lost, "fallbacks",
+		bytes_json(proxy, &totals), "lane_moves", SUM(lane_moves), "gathers", SUM(gathers),
+		"wakeups", SUM(wakeups), "window_stalls", (json_int_t)totals.window_stalls,
+		"enrolled", (json_int_t)totals.enrolled, "not_enrolled",
+		(json_int_t)totals.not_enrolled, "no_peer", (json_int_t)totals.no_peer,
+		"events_lost", (json_int_t)totals.events_lost, "fallbacks",
 		sums(proxy, fallback_names, FALLBACK_REASONS, offsetof(struct stats, fallbacks)),
 		"errors", sums(proxy, error_names, ERROR_KINDS, offsetof(struct stats, errors)),
 		"listeners", listeners_json(proxy), "upstreams", upstreams_json(proxy), "mirrors",

@@ -197,8 +197,8 @@ static int pair(struct flow *flow)
 	/* The ledger starts now: bytes in the relay's hands would be counted out, but never in. */
 	if (relay_holds(&flow->directions[SL_UP]) || relay_holds(&flow->directions[SL_DOWN]))
 		return -EAGAIN;
-	relay_leave_window(flow, SL_UP);
-	relay_leave_window(flow, SL_DOWN);
+	gather_end(flow, SL_UP);
+	gather_end(flow, SL_DOWN);
 	err = splicer_pair(worker->splicer, flow->fds, read, &flow->pair);
 	if (err == -EAGAIN)
 		return err;

@@ -14,6 +14,7 @@
 
 #include "config/address.h"
 #include "flow/deadline.h"
+#include "flow/gather.h"
 #include "flow/traffic.h"
 #include "sidelane/shared.h"
 
@@ -83,10 +84,7 @@ struct held {
 struct direction {
 	uint64_t read;      /* bytes that proxyd took from the source */
 	uint64_t sent;      /* bytes that proxyd gave to the destination */
-	uint64_t bound_at;  /* bytes read after which the source's window may be bounded */
-	uint64_t full_at;   /* us: since then the destination, full, took nothing more than ... */
-	uint64_t full_sent; /* ... these `sent` */
-	bool bounded;       /* the source is near and streams: its window is bounded */
+	struct gather gather;
 	uint8_t state;      /* enum direction_state */
 	uint8_t lane;       /* enum sl_lane that proxyd has published */
 	uint8_t full_reads; /* reads in a row that filled the buffer: bulk */

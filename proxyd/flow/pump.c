@@ -14,10 +14,6 @@
 /* Bytes of one direction in one turn of the loop, so that one flow does not starve the others. */
 #define TURN_BYTES (1024 * 1024)
 
-/* A destination that takes nothing for so long is stuck, far below the 200 ms of a sender's timer.
- */
-#define STUCK_US 5000
-
 /*
  * Whether proxyd may send: nothing that was redirected is still on its way to the destination.
  * Only asked while bytes that proxyd took have not been published, so nothing new is redirected.
@@ -103,30 +99,6 @@ static void consider(struct flow *flow, int d, uint32_t bytes)
 		traffic_may_advance(&flow->traffic, worker_now_ms());
 }
 
-/*
- * A bulk sender that outruns its destination finds its bounded buffer full most of the time, and
- * that is fine. Only when nothing moves any more TCP may need to stretch it (relay_leave_window()).
- * Each time at once was measured too: the buffer then grew, and 4 KiB writes cost 1.9 CPU-s/GB, not
- * 0.7.
- */
-static void watch_window(struct flow *flow, int d)
-{
-	struct direction *direction = &flow->directions[d];
-	uint64_t now_us;
-
-	if (!direction->bounded)
-		return;
-	now_us = worker_now_us();
-	if (!direction->full_at || direction->full_sent != direction->sent) {
-		direction->full_at = now_us;
-		direction->full_sent = direction->sent;
-	}
-	if (now_us - direction->full_at >= STUCK_US)
-		relay_leave_window(flow, d);
-	else
-		worker_poll_at(flow, direction->full_at + STUCK_US);
-}
-
 /* Give what is held. Returns 0 when nothing is left, else -errno with the way on arranged. */
 static int flush(struct flow *flow, int d)
 {
@@ -137,8 +109,6 @@ static int flush(struct flow *flow, int d)
 		return -EAGAIN;
 	}
 	err = relay_give(flow, d);
-	if (err == -EAGAIN)
-		watch_window(flow, d);
 	if (err == -EAGAIN || !err)
 		flow_update_interest(flow);
 	return err;
@@ -201,7 +171,8 @@ static ssize_t take(struct flow *flow, int d, size_t room)
 	if (taken > 0) {
 		flow->polls = 0;
 		consider(flow, d, (uint32_t)taken);
-		flow->worker->yields |= traffic_drips(&flow->traffic, (uint32_t)taken);
+		if (direction->lane == SL_LANE_RELAY && !flow->share && !flow_enrolled(flow))
+			gather_saw(flow, d);
 		return taken;
 	}
 	if (taken == -EAGAIN) {
@@ -257,10 +228,9 @@ static bool pump_once(struct flow *flow, int d, ssize_t *budget)
 	return relay_holds(direction) || !exhausted(direction, moved, room);
 }
 
-void pump(struct flow *flow, int d)
+static void pump_up_to(struct flow *flow, int d, ssize_t budget)
 {
 	struct direction *direction = &flow->directions[d];
-	ssize_t budget = TURN_BYTES;
 
 	do {
 		if (flow->state == FLOW_RESETTING && d != flow->reset_side)
@@ -274,8 +244,15 @@ void pump(struct flow *flow, int d)
 		}
 		if (budget <= 0) {
 			/* Neither held nor unread bytes make an edge: come back by the clock. */
-			worker_poll_soon(flow);
+			if (!direction->gather.on)
+				worker_poll_soon(flow);
 			return;
 		}
 	} while (pump_once(flow, d, &budget));
+}
+
+void pump(struct flow *flow, int d)
+{
+	pump_up_to(flow, d, gather_turn(flow, d, TURN_BYTES));
+	gather_rest(flow, d);
 }

@@ -18,14 +18,6 @@
 /* Reads in a row that fill the buffer before splice(2) takes over: below, a copy is cheaper. */
 #define SPLICE_AFTER 2
 
-/* A sender this close, in us of round trip, gets this receive buffer at most, in bytes. */
-#define NEAR_US     500
-#define NEAR_BUFFER (1024 * 1024)
-
-/* Bytes after which a buffer that was left to itself is bounded again, unless it grew so large. */
-#define NEAR_AGAIN      (1024 * 1024)
-#define NEAR_BUFFER_MAX (2 * NEAR_BUFFER)
-
 /* A splice of fewer bytes costs more than a copy: go back to the buffer. */
 #define SPLICE_WORTH (16 * 1024)
 
@@ -74,55 +66,6 @@ ssize_t relay_give_bytes(struct flow *flow, int d, const unsigned char *bytes, s
 		return sent;
 	}
 	return errno == EAGAIN ? -EAGAIN : -EPIPE;
-}
-
-/*
- * A nearby sender of small pieces that never meets a full window sends each as a segment of its
- * own, which costs all three of us more than the copy does: measured on one core, 4 KiB writes took
- * 2.3 CPU-s/GB behind a window that had grown to many MB and 1.1 behind one of 512 KiB. At a round
- * trip below NEAR_US this window still carries 8 Gbit/s and more. It never shrinks: bytes that were
- * invited would be dropped.
- *
- * SO_RCVBUF locks the size. That must end before the buffer fills, see relay_leave_window(), so
- * there is no bound where it cannot end (SO_BUF_LOCK, 5.14).
- */
-static void bound_window(struct direction *direction, int fd)
-{
-	struct tcp_info info = {0};
-	socklen_t size = sizeof(info);
-	int buffer = 0, locks;
-
-	direction->bound_at = UINT64_MAX;
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) || info.tcpi_min_rtt > NEAR_US)
-		return;
-	size = sizeof(locks);
-	if (getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, &size))
-		return;
-	size = sizeof(buffer);
-	if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, &size) || buffer > NEAR_BUFFER_MAX)
-		return;
-	if (buffer < NEAR_BUFFER)
-		buffer = NEAR_BUFFER;
-	buffer /= 2; /* the kernel doubles it (socket(7)) */
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer)))
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
-	direction->bounded = true;
-}
-
-void relay_leave_window(struct flow *flow, int d)
-{
-	struct direction *direction = &flow->directions[d];
-	int locks;
-	socklen_t size = sizeof(locks);
-
-	if (!direction->bounded)
-		return;
-	direction->bounded = false;
-	direction->bound_at = direction->read + NEAR_AGAIN;
-	if (getsockopt(flow->fds[d], SOL_SOCKET, SO_BUF_LOCK, &locks, &size))
-		return;
-	locks &= ~SOCK_RCVBUF_LOCK;
-	setsockopt(flow->fds[d], SOL_SOCKET, SO_BUF_LOCK, &locks, sizeof(locks));
 }
 
 static ssize_t take_copy(struct flow *flow, int d, size_t room, bool pass_on)
@@ -190,20 +133,18 @@ static ssize_t take_splice(struct flow *flow, int d, size_t room, bool pass_on)
 
 /*
  * splice(2) does not see what the verdict program passed, and a mirror not what was spliced: only
- * for sockets that are not enrolled, and a mirror that was given up.
+ * for sockets that are not enrolled, and a mirror that was given up. Of what was gathered it makes
+ * pieces of 4 KiB again, each a slot of the pipe.
  */
 static bool wants_splice(struct flow *flow, int d)
 {
 	struct direction *direction = &flow->directions[d];
 
-	if (direction->full_reads < SPLICE_AFTER || flow_enrolled(flow) ||
+	if (direction->full_reads < SPLICE_AFTER || direction->gather.on || flow_enrolled(flow) ||
 	    (d == SL_UP && flow->mirror && mirror_takes(flow->mirror))) {
 		return_pipe(flow, direction);
 		return false;
 	}
-	/* A flow that proxyd itself holds back fills its buffer now and then. */
-	if (direction->read >= direction->bound_at && !flow->share)
-		bound_window(direction, flow->fds[d]);
 	if (!direction->pipe)
 		direction->pipe = pipe_pool_take(&flow->worker->pipes);
 	return direction->pipe;

@@ -33,15 +33,6 @@ ssize_t relay_give_bytes(struct flow *flow, int direction, const unsigned char *
 /* Give held bytes. Returns 0 when none is left, -EAGAIN when the destination is full, -EPIPE. */
 int relay_give(struct flow *flow, int direction);
 
-/*
- * The source's buffer is about to fill up, or its bytes to be kept in skbs of their own (enrolled
- * sockets): let TCP size it again, which it was kept from for a nearby bulk sender. A buffer of
- * locked size cannot stretch when the bytes that were invited weigh more than foreseen
- * (tcp_clamp_window, 6.18): TCP drops them, says "window 0", and the sender tries again by its
- * timer, each time twice as late.
- */
-void relay_leave_window(struct flow *flow, int direction);
-
 /* Drop what is held, with its memory. */
 void relay_drop(struct flow *flow, int direction);
 

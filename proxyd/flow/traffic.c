@@ -9,12 +9,8 @@
 #define DIALOGUE_TURNS 24
 
 /* A direction that sends this often in a row, or this much, is not taking turns. */
-#define RUN_READS_MAX 8
-#define RUN_BYTES_MAX (64 * 1024)
-
-/* A stream of small reads: so many in a row, each smaller than half of proxyd's buffer. */
-#define DRIP_READS_MIN     16
-#define DRIP_BYTES_MAX     (32 * 1024)
+#define RUN_READS_MAX      8
+#define RUN_BYTES_MAX      (64 * 1024)
 
 #define FIRST_WAIT_MS      1000
 #define WAIT_DOUBLINGS_MAX 8
@@ -32,14 +28,14 @@ bool traffic_saw(struct traffic *traffic, int direction, uint32_t bytes)
 		traffic->reads++;
 	if (traffic->run <= RUN_BYTES_MAX)
 		traffic->run += bytes;
-	if (traffic->reads > RUN_READS_MAX || traffic->run > RUN_BYTES_MAX)
+	if (traffic_streams(traffic))
 		traffic->turns = 0;
 	return traffic->turns >= DIALOGUE_TURNS;
 }
 
-bool traffic_drips(const struct traffic *traffic, uint32_t bytes)
+bool traffic_streams(const struct traffic *traffic)
 {
-	return traffic->reads > DRIP_READS_MIN && bytes < DRIP_BYTES_MAX;
+	return traffic->reads > RUN_READS_MAX || traffic->run > RUN_BYTES_MAX;
 }
 
 void traffic_retreat(struct traffic *traffic, uint64_t now)

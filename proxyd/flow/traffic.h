@@ -24,11 +24,8 @@ struct traffic {
 /* Take a read of `bytes` in `direction` into account. Returns whether the flow is a dialogue. */
 bool traffic_saw(struct traffic *traffic, int direction, uint32_t bytes);
 
-/*
- * Whether a read of `bytes` is one of a stream of small ones, of which a larger read would have
- * taken more.
- */
-bool traffic_drips(const struct traffic *traffic, uint32_t bytes);
+/* Whether the direction of the last read does not take turns: it has read a lot in a row. */
+bool traffic_streams(const struct traffic *traffic);
 
 /*
  * The flow left the kernel lane, or could not enter it, at `now` (ms): wait before the next try,

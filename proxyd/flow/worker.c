@@ -3,7 +3,6 @@
 #include "flow/worker.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -112,19 +111,6 @@ int worker_watch(struct worker *worker, struct flow *flow, enum side side, uint3
 	return 0;
 }
 
-/*
- * Woken by every small write, proxyd would preempt the writer each time when they share a core, and
- * pay for a wake-up, a segment and a read where one could serve many. Having yielded it finds
- * more to read. On a core that nobody else wants, this returns at once.
- */
-static void yield(struct worker *worker)
-{
-	if (!worker->yields)
-		return;
-	worker->yields = false;
-	sched_yield();
-}
-
 static void on_sockets(evutil_socket_t fd, short what, void *user)
 {
 	struct worker *worker = user;
@@ -139,7 +125,6 @@ static void on_sockets(evutil_socket_t fd, short what, void *user)
 		flow_ready(flow, (enum side)(packed & 1), events[i].events);
 	}
 	free_closed(worker);
-	yield(worker);
 }
 
 static void on_splice_event(void *user, uint32_t pair, const struct sl_event *event)

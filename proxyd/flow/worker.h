@@ -78,7 +78,6 @@ struct worker {
 	atomic_bool has_waiting;
 	atomic_int request; /* enum worker_request */
 	atomic_bool ended;
-	bool yields; /* a stream of small reads was served in this turn */
 	bool draining;
 	bool started;
 	pthread_t thread;

@@ -5,7 +5,7 @@
 #   storm.sh kernel|relay|auto [calm|stress|switch]
 #     calm     nothing else (default)
 #     stress   twice as many busy loops as there are cores
-#     switch   proxyd moves flows between lanes at random
+#     switch   proxyd moves flows between lanes, and gathers streams, at random
 #
 #   CONNECTIONS  for each address family (default 20000; 5000 under stress)
 #   SEED         of storm and of the lane switches (default random, printed)

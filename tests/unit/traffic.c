@@ -123,3 +123,18 @@ Test(traffic, must_be_a_dialogue_anew_after_a_retreat)
 	traffic_retreat(&traffic, 0);
 	cr_assert_geq(round_trips(&traffic, 64, 1, 64, 1), 8);
 }
+
+Test(traffic, a_stream_is_many_reads_or_much_in_a_row)
+{
+	struct traffic traffic = {0};
+
+	for (int i = 0; i < 8; i++)
+		traffic_saw(&traffic, 1, 100);
+	cr_expect_not(traffic_streams(&traffic));
+	traffic_saw(&traffic, 1, 100);
+	cr_expect(traffic_streams(&traffic));
+	traffic_saw(&traffic, 0, 100);
+	cr_expect_not(traffic_streams(&traffic), "the other direction has a turn");
+	traffic_saw(&traffic, 0, 64 * 1024);
+	cr_expect(traffic_streams(&traffic));
+}
