@@ -82,8 +82,8 @@ struct held {
 };
 
 struct direction {
-	uint64_t read;      /* bytes that proxyd took from the source */
-	uint64_t sent;      /* bytes that proxyd gave to the destination */
+	uint64_t read; /* bytes that proxyd took from the source */
+	uint64_t sent; /* bytes that proxyd gave to the destination */
 	struct gather gather;
 	uint8_t state;      /* enum direction_state */
 	uint8_t lane;       /* enum sl_lane that proxyd has published */

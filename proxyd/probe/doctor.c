@@ -21,7 +21,13 @@
 #define TRIAL_WINDOW (256 * 1024)
 #define FILL_BYTES   (6 * 1024 * 1024)
 
-#define UPGRADE      "use a kernel with the fixes listed in docs/kernel.md; until then auto relays"
+/*
+ * What a stream parser does behind a full window is a matter of timing: on 6.18.44 the probe "full
+ * buffers" stalled in 6 of 8 trials. As many more in a row let one of 60,000 such starts pass.
+ */
+#define PARSER_TRIALS 8
+
+#define UPGRADE       "use a kernel with the fixes listed in docs/kernel.md; until then auto relays"
 
 static struct finding *add(struct report *report, const char *name, enum finding_scope scope,
 			   const char *remedy)
@@ -361,7 +367,7 @@ void doctor_examine(struct report *report)
 	trial_stop(&trial);
 }
 
-bool doctor_kernel_lane_safe(bool stream_parser, char *reason, size_t size)
+static bool trial_passes(bool stream_parser, char *reason, size_t size)
 {
 	struct report report = {.count = 0};
 	struct trial trial;
@@ -380,5 +386,15 @@ bool doctor_kernel_lane_safe(bool stream_parser, char *reason, size_t size)
 			 report.findings[i].detail);
 		return false;
 	}
+	return true;
+}
+
+bool doctor_kernel_lane_safe(bool stream_parser, char *reason, size_t size)
+{
+	int trials = stream_parser ? PARSER_TRIALS : 1;
+
+	while (trials--)
+		if (!trial_passes(stream_parser, reason, size))
+			return false;
 	return true;
 }
