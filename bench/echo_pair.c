@@ -32,6 +32,7 @@ struct options {
 	unsigned int target_port;
 	unsigned int flows;
 	unsigned int size;
+	unsigned int writes;
 	unsigned int proxy_pid;
 	int core;
 	double seconds;
@@ -64,12 +65,14 @@ static void usage(FILE *to)
 	fputs("usage: echo_pair --traffic pingpong|stream|connections|idle --listen PORT\n"
 	      "                 [--target PORT] [--proxy-pid PID] [--flows N] [--size BYTES]\n"
 	      "                 [--seconds S] [--warm-up S] [--core N]\n"
-	      "                 [--poll]\n"
+	      "                 [--writes N] [--poll]\n"
 	      "Serves on 127.0.0.1:LISTEN, connects to 127.0.0.1:TARGET (a proxy in front of it, "
 	      "or\n"
 	      "by default the server itself), measures, and prints one JSON object. With --core "
 	      "only\n"
-	      "that core's CPU time counts. With --poll the sockets are non-blocking.\n",
+	      "that core's CPU time counts. A ping-pong's message is sent in --writes. With --poll "
+	      "the\n"
+	      "sockets are non-blocking.\n",
 	      to);
 }
 
@@ -120,6 +123,9 @@ static void parse_option(int option, struct options *out)
 	case 's':
 		out->size = parse_number(optarg, 1 << 30);
 		break;
+	case 'r':
+		out->writes = parse_number(optarg, 1 << 20);
+		break;
 	case 'd':
 		out->seconds = parse_seconds(optarg);
 		break;
@@ -150,6 +156,7 @@ static struct options parse_options(int argc, char **argv)
 		{"proxy-pid", required_argument, NULL, 'p'},
 		{"flows", required_argument, NULL, 'f'},
 		{"size", required_argument, NULL, 's'},
+		{"writes", required_argument, NULL, 'r'},
 		{"seconds", required_argument, NULL, 'd'},
 		{"warm-up", required_argument, NULL, 'w'},
 		{"core", required_argument, NULL, 'o'},
@@ -157,14 +164,19 @@ static struct options parse_options(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{},
 	};
-	struct options options = {
-		.flows = 1, .size = 64, .core = ALL_CORES, .seconds = 1, .warm_up = 0.3};
+	struct options options = {.flows = 1,
+				  .size = 64,
+				  .writes = 1,
+				  .core = ALL_CORES,
+				  .seconds = 1,
+				  .warm_up = 0.3};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", names, NULL)) != -1)
 		parse_option(option, &options);
 	if (optind != argc || !options.traffic || !options.listen_port || !options.flows ||
-	    !options.size || (!options.traffic->single_threaded && options.flows > MAX_WORKERS)) {
+	    !options.size || !options.writes ||
+	    (!options.traffic->single_threaded && options.flows > MAX_WORKERS)) {
 		usage(stderr);
 		exit(2);
 	}
@@ -378,6 +390,7 @@ int main(int argc, char **argv)
 		.listener = listen_on(options.listen_port),
 		.flows = options.flows,
 		.size = options.size,
+		.writes = options.writes,
 		.polling = options.polling,
 	};
 	m.scope.server = start(&peers, peers_server);

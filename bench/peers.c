@@ -151,6 +151,16 @@ static void record(const struct peers *peers, struct worker *worker, uint64_t si
 
 /* ping-pong: a message there and the same back, one after the other */
 
+/* A program that writes a header, then a field, then another. */
+static void send_in_pieces(const struct peers *peers, int fd, const char *message)
+{
+	size_t piece = (peers->size + peers->writes - 1) / peers->writes;
+
+	for (size_t at = 0; at < peers->size; at += piece)
+		send_all(peers, fd, message + at,
+			 peers->size - at < piece ? peers->size - at : piece);
+}
+
 static void pingpong_client(const struct peers *peers, struct worker *worker)
 {
 	char *message = calloc(1, peers->size);
@@ -159,7 +169,7 @@ static void pingpong_client(const struct peers *peers, struct worker *worker)
 	while (phase_of(peers) != PHASE_STOP) {
 		uint64_t since = now_ns();
 
-		send_all(peers, fd, message, peers->size);
+		send_in_pieces(peers, fd, message);
 		receive_message(peers, fd, message, peers->size);
 		record(peers, worker, since);
 	}
@@ -173,7 +183,7 @@ static void pingpong_serve(const struct peers *peers, struct worker *worker, int
 
 	(void)worker;
 	while (receive_all(peers, fd, message, peers->size) == peers->size)
-		send_all(peers, fd, message, peers->size);
+		send_in_pieces(peers, fd, message);
 	close(fd);
 	free(message);
 }

@@ -45,8 +45,9 @@ struct peers {
 	struct sockaddr_in target; /* where the client connects: a proxy, or the server itself */
 	int listener;
 	unsigned int flows;
-	size_t size;  /* bytes a write or a message */
-	bool polling; /* non-blocking sockets and poll(2), as event loops have them */
+	size_t size;         /* bytes a write or a message */
+	unsigned int writes; /* that a ping-pong's message is sent in */
+	bool polling;        /* non-blocking sockets and poll(2), as event loops have them */
 };
 
 /* A kind of traffic: what a client thread does until PHASE_STOP and a server thread per flow. */
