@@ -4,7 +4,10 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "flow/bandwidth.h"
 #include "flow/relay.h"
@@ -89,14 +92,44 @@ bool pump_is_empty(const struct flow *flow, int d)
 		splice_drained(&ledger, index, flow->fds[!d], direction->sent) > 0);
 }
 
+/* Returns what TCP calls a full segment of this flow, in bytes; 0: not known. */
+static uint32_t count_segments(const struct flow *flow, struct traffic_count *count)
+{
+	uint32_t full = 0;
+
+	*count = (struct traffic_count){0};
+	for (int side = DOWNSTREAM; side <= UPSTREAM; side++) {
+		struct tcp_info info = {0};
+		socklen_t size = sizeof(info);
+
+		if (getsockopt(flow->fds[side], IPPROTO_TCP, TCP_INFO, &info, &size))
+			return 0;
+		count->bytes += flow->directions[side].read;
+		count->segments += info.tcpi_data_segs_in;
+		full = info.tcpi_rcv_mss > full ? info.tcpi_rcv_mss : full;
+	}
+	return full;
+}
+
 /* The flow as `auto` sees it after a read: does another lane suit it better? */
 static void consider(struct flow *flow, int d, uint32_t bytes)
 {
-	flow->wants_kernel |=
-		traffic_saw(&flow->traffic, d, bytes) &&
-		flow->directions[d].lane == SL_LANE_RELAY && !flow->directions[d].relay_only &&
-		flow->worker->proxy->settings->lane == LANE_AUTO && flow->worker->splicer &&
-		traffic_may_advance(&flow->traffic, worker_now_ms());
+	bool dialogue = traffic_saw(&flow->traffic, d, bytes);
+	struct traffic_count count;
+	uint32_t segment;
+
+	if (flow->directions[d].lane != SL_LANE_RELAY || flow->directions[d].relay_only ||
+	    flow->worker->proxy->settings->lane != LANE_AUTO || !flow->worker->splicer)
+		return;
+	if (traffic_half_way(&flow->traffic))
+		count_segments(flow, &flow->traffic.half_way);
+	if (!dialogue || !traffic_may_advance(&flow->traffic, worker_now_ms()))
+		return;
+	segment = count_segments(flow, &count);
+	if (traffic_bursts(&flow->traffic, &count, segment))
+		traffic_retreat(&flow->traffic, worker_now_ms());
+	else
+		flow->wants_kernel = true;
 }
 
 /* Give what is held. Returns 0 when nothing is left, else -errno with the way on arranged. */

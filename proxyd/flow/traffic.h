@@ -12,17 +12,34 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What both sockets have received, as TCP counts it. */
+struct traffic_count {
+	uint64_t bytes;
+	uint32_t segments;
+};
+
 struct traffic {
-	uint64_t not_before; /* ms: no move into the kernel lane before this */
-	uint32_t run;        /* bytes read since the other direction last had any */
-	uint16_t turns;      /* changes of direction without a long run between them */
-	uint8_t direction;   /* of the current run */
-	uint8_t reads;       /* in the current run */
-	uint8_t retreats;    /* times that the kernel lane did not pay */
+	uint64_t not_before;           /* ms: no move into the kernel lane before this */
+	struct traffic_count half_way; /* when half of what makes a dialogue was seen */
+	uint32_t run;                  /* bytes read since the other direction last had any */
+	uint16_t turns;                /* changes of direction without a long run between them */
+	uint8_t direction;             /* of the current run */
+	uint8_t reads;                 /* in the current run */
+	uint8_t retreats;              /* times that the kernel lane did not pay */
 };
 
 /* Take a read of `bytes` in `direction` into account. Returns whether the flow is a dialogue. */
 bool traffic_saw(struct traffic *traffic, int direction, uint32_t bytes);
+
+/* Whether the last read began the turn at which the segments are to be counted, to compare with. */
+bool traffic_half_way(const struct traffic *traffic);
+
+/*
+ * Whether the dialogue's turns consist of many small segments of at most `segment` bytes, which the
+ * relay reads at once while the kernel lane redirects each. `now` is the count now.
+ */
+bool traffic_bursts(const struct traffic *traffic, const struct traffic_count *now,
+		    uint32_t segment);
 
 /* Whether the direction of the last read does not take turns: it has read a lot in a row. */
 bool traffic_streams(const struct traffic *traffic);

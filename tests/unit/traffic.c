@@ -138,3 +138,38 @@ Test(traffic, a_stream_is_many_reads_or_much_in_a_row)
 	traffic_saw(&traffic, 0, 64 * 1024);
 	cr_expect(traffic_streams(&traffic));
 }
+
+/* A dialogue seen since half way, `turns` in all, of so many segments and bytes since then. */
+static bool bursts(uint16_t turns, uint32_t segments, uint64_t bytes, uint32_t segment)
+{
+	const struct traffic traffic = {.turns = turns, .half_way = {1000, UINT32_MAX - 5}};
+	const struct traffic_count now = {1000 + bytes, UINT32_MAX - 5 + segments};
+
+	return traffic_bursts(&traffic, &now, segment);
+}
+
+Test(traffic, bursts_of_small_segments_are_told_from_whole_messages)
+{
+	cr_expect_not(bursts(24, 12, 12 * 64, 536), "a segment a turn");
+	cr_expect_not(bursts(24, 24, 24 * 64, 536), "two");
+	cr_expect(bursts(24, 12 * 4, 12 * 4 * 64, 536), "four writes a turn");
+	cr_expect(bursts(24, 6 + 6 * 17, 23 * 6 * 64, 1448), "a long one, a short one");
+	cr_expect_not(bursts(24, 6 + 6 * 12, 6 * 16 * 1024, 1448),
+		      "a large response, full segments");
+	cr_expect_not(bursts(24, 24, 24, 0), "no size known");
+	cr_expect_not(bursts(UINT16_MAX, 65000, 65000, 536), "for a long time");
+}
+
+Test(traffic, half_way_is_one_read)
+{
+	struct traffic traffic = {0};
+	int times = 0;
+
+	for (int round = 0; round < 100; round++)
+		for (int d = 0; d < 2; d++)
+			for (int i = 0; i < 3; i++) {
+				traffic_saw(&traffic, d, 100);
+				times += traffic_half_way(&traffic);
+			}
+	cr_expect_eq(times, 1);
+}
