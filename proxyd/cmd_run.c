@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #ifdef HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
 #endif
@@ -204,16 +205,18 @@ static void say_ready(const struct run *run)
 		   run->proxy->shared.worker_count,
 		   run->proxy->shared.worker_count == 1 ? "" : "s");
 	notify_systemd("READY=1");
+	if (run->settings.ready >= 0 && write(run->settings.ready, "", 1) == 1)
+		close(run->settings.ready);
 }
 
 static int start(struct run *run)
 {
 	int err = proxy_new(&run->settings, &run->proxy);
 
-	if (!err)
-		run->accelerator = service_start(run->proxy->plan->config);
-	if (!err)
-		err = proxy_open_kernel_lane(run->proxy);
+	if (err || !run->proxy)
+		return err ? err : -PROXY_EXIT_FAILED;
+	run->accelerator = service_start(run->proxy->plan->config);
+	err = proxy_open_kernel_lane(run->proxy);
 	if (!err)
 		err = proxy_listen(run->proxy, NULL);
 	if (!err)
@@ -256,17 +259,11 @@ static void finish(struct run *run)
 	libevent_global_shutdown();
 }
 
-int cmd_run(int argc, char **argv)
+int run_proxy(const struct settings *settings)
 {
-	struct run run = {0};
+	struct run run = {.settings = *settings};
 	int err;
 
-	settings_init(&run.settings);
-	err = settings_parse(&run.settings, argc, argv);
-	if (err)
-		return err < 0 ? PROXY_EXIT_USAGE : 0;
-	if (run.settings.verbose)
-		log_set_level(LOG_LEVEL_DEBUG);
 	evthread_use_pthreads();
 	signal(SIGPIPE, SIG_IGN);
 	/* Until it means "reload". */
@@ -279,4 +276,18 @@ int cmd_run(int argc, char **argv)
 	}
 	finish(&run);
 	return -err;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	struct settings settings;
+	int err;
+
+	settings_init(&settings);
+	err = settings_parse(&settings, argc, argv);
+	if (err)
+		return err < 0 ? PROXY_EXIT_USAGE : 0;
+	if (settings.verbose)
+		log_set_level(LOG_LEVEL_DEBUG);
+	return run_proxy(&settings);
 }

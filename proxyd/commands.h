@@ -7,10 +7,16 @@ int cmd_run(int argc, char **argv);
 int cmd_accelerate(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_exec(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_drain(int argc, char **argv);
 int cmd_rules(int argc, char **argv);
 int cmd_set(int argc, char **argv);
+
+struct settings;
+
+/* `proxyd run` by settings. Returns the exit status. */
+int run_proxy(const struct settings *settings);
 
 #endif

@@ -17,6 +17,7 @@ static const struct command {
 	const char *help;
 } commands[] = {
 	{"run", cmd_run, "run the proxy in the foreground"},
+	{"exec", cmd_exec, "run a command whose connections are proxied"},
 	{"check", cmd_check, "say whether a configuration file is fine"},
 	{"status", cmd_status, "print what a running proxyd is doing"},
 	{"reload", cmd_reload, "have it read its config file again"},

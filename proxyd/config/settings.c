@@ -168,7 +168,7 @@ static const struct option_row rows[] = {
 
 void settings_init(struct settings *settings)
 {
-	*settings = (struct settings){.probe = true};
+	*settings = (struct settings){.probe = true, .ready = -1};
 	for (size_t i = 0; i < ROWS; i++) {
 		const struct schema_key *key = row_key(&rows[i]);
 		char why[VALUE_WHY];

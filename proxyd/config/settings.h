@@ -34,6 +34,7 @@ struct settings {
 	uint64_t switch_seed;
 	bool probe; /* try the kernel lane out before it is used */
 	bool verbose;
+	int ready; /* a descriptor that is written to once connections are accepted; -1: none */
 };
 
 #define SETTINGS_CONTROL_DEFAULT "/run/proxyd/control.sock"

@@ -77,7 +77,7 @@ test_examples() {
 		assert_same_file "$TMP/printed.yaml" "$TMP/out" "$example printed, and that printed again"
 	done
 	PORT=x checked 2 -c "$DOCS/examples/sidecar.yaml"
-	for example in port-forward sidecar gateway load-balancer sni-router bastion; do
+	for example in port-forward sidecar gateway load-balancer sni-router bastion mesh-sidecar; do
 		[[ -e $DOCS/examples/$example.yaml ]] || fail "there is no example of a $example"
 		grep -qF "examples/$example.yaml" "$DOCS/configuration.md" || fail "docs name no $example"
 	done
