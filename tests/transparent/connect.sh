@@ -2,6 +2,8 @@
 # What the processes of a cgroup connect to goes by way of proxyd, and to nobody else.
 #
 #   connect.sh kernel|relay|auto
+#
+#   CONNECTIONS  of the churn (default 10000; 60000 and more for the whole of it)
 if [[ -z ${NAMESPACE-} ]] && ((EUID == 0)); then
 	# shellcheck disable=SC2016 # for the inner shell
 	NAMESPACE=ours exec unshare --net bash -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
@@ -11,12 +13,16 @@ take_lane "$@"
 need_root
 need bpftool curl ip jq python3 tc
 
-SERVERS=20 CONNECTIONS=5000
-((QUICK)) && CONNECTIONS=1000
+SERVERS=20
+CONNECTIONS=${CONNECTIONS:-10000}
+((QUICK == 0)) || CONNECTIONS=2000
+CHURN=$BUILD/tests/transparent/churn
+[[ -x $CHURN ]] || fail "$CHURN is not there: build it first"
 PEERS=$ROOT/tests/transparent/peers.py
 CONFIG=$TMP/proxyd.yaml
 free_port FRONT
 free_port BACK
+free_port MANY
 free_port LOCAL
 
 # ---- a cgroup of its own ----
@@ -105,19 +111,24 @@ handshakes() {
 no_handshakes() { [[ $(handshakes) == 0 ]]; }
 
 assert_nobody_wrong() {
-	! grep wrong "$TMP/servers.log" || fail "$1: a connection reached another's server"
+	! grep wrong "$TMP/servers.log" "$TMP/many.log" || fail "$1: a connection reached another's server"
 }
 
 churn() { # CONNECTIONS WHAT
-	local seed=$SRANDOM
-	clients churn "$BACK" "$SERVERS" "$1" "$seed" >"$TMP/churn.log" 2>&1 || fail "$2, seed $seed: $(
+	local seed=$SRANDOM before answered
+	before=$(total)
+	within "$CHURN" run "$MANY" "$SERVERS" 1 "$1" "$seed" >"$TMP/churn.log" 2>&1 || fail "$2, seed $seed: $(
 		tail -n 3 "$TMP/churn.log")"
 	assert_nobody_wrong "$2, seed $seed"
 	say "$2, seed $seed: $(cat "$TMP/churn.log")"
+	answered=$(sed -n 's/.*, \([0-9]*\) answered,.*/\1/p' "$TMP/churn.log")
+	assert_number $(($(total) - before)) -ge "$answered" "$2: flows through proxyd"
 }
 
 spawn servers python3 "$PEERS" serve "$BACK" "$SERVERS"
 wait_until 10 grep -q ready "$TMP/servers.log" || fail "the servers are not ready"
+spawn many "$CHURN" serve "$MANY" "$SERVERS" 1
+wait_until 10 grep -q ready "$TMP/many.log" || fail "the many servers are not ready"
 
 begin
 clients check "$BACK"

@@ -2,7 +2,6 @@
 
   serve PORT COUNT        servers at 127.77.0.1 to .COUNT and at ::1, all on PORT, TCP and UDP
   check PORT              one client of each kind
-  churn PORT COUNT CONNECTIONS SEED
   reuse PORT LOCAL-PORT PROXYD-PID
   once ADDRESS PORT       one exchange
 
@@ -184,47 +183,6 @@ def check(port):
     check_others(port)
 
 
-async def churn_one(port, count, rng, local, gate):
-    name = rng.randrange(count + 1)
-    async with gate:
-        options = {}
-        if name and rng.random() < 0.5:
-            options["local_addr"] = ("127.0.0.1", local)
-        try:
-            reader, writer = await asyncio.wait_for(
-                asyncio.open_connection(address_of(name), port, **options), LATE_S)
-        except OSError as error:
-            # The port is another's: bound, or still connected from before.
-            if options and error.errno in (98, 99):
-                return 0
-            raise
-        client = writer.get_extra_info("socket")
-        expect(address_of(name), writer.get_extra_info("peername")[0], "getpeername")
-        writer.write(bytes([name]))
-        if rng.random() < 0.3:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
-            writer.transport.abort()
-            return 1
-        message = rng.randbytes(rng.randrange(1, 3000))
-        writer.write(message)
-        got = await asyncio.wait_for(reader.readexactly(1 + len(message)), LATE_S)
-        expect(bytes([name]) + message, got, "answer")
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
-        writer.close()
-        return 1
-
-
-async def churn(port, count, connections, seed):
-    rng = random.Random(seed)
-    gate = asyncio.Semaphore(40)
-    done = 0
-    while done < connections:
-        some = [churn_one(port, count, rng, 30001 + rng.randrange(30), gate)
-                for _ in range(min(200, connections - done))]
-        done += sum(await asyncio.gather(*some))
-    print(f"{done} connections")
-
-
 def reuse(port, local, proxyd):
     """Many users of one tuple, while nobody accepts; only the last one stays."""
     os.kill(proxyd, signal.SIGSTOP)
@@ -253,8 +211,6 @@ def main():
     what, *rest = sys.argv[1:]
     if what == "serve":
         asyncio.run(serve(*map(int, rest)))
-    elif what == "churn":
-        asyncio.run(churn(*map(int, rest)))
     elif what == "once":
         once(rest[0], int(rest[1]))
     else:
