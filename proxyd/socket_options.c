@@ -7,6 +7,8 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
+#include "policy/cidr.h"
+
 /* Since Linux 4.2 (netinet/in.h has it only by chance of the C library's age). */
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
@@ -70,12 +72,56 @@ int socket_options_set(int fd, const struct config_tcp *options, bool fresh)
 	return err;
 }
 
+/* The client's address as one of the family of `to`. */
+static int as_family(const struct address *client, const struct address *to, struct address *out)
+{
+	uint8_t bytes[16];
+
+	*out = *client;
+	if (client->length && client->any.sa_family == to->any.sa_family)
+		return 0;
+	if (client->any.sa_family != AF_INET6 || to->any.sa_family != AF_INET ||
+	    !IN6_IS_ADDR_V4MAPPED(&client->ipv6.sin6_addr))
+		return -EAFNOSUPPORT;
+	cidr_address_bytes(client, bytes);
+	*out = (struct address){.length = sizeof(out->ipv4)};
+	out->ipv4.sin_family = AF_INET;
+	out->ipv4.sin_port = client->ipv6.sin6_port;
+	memcpy(&out->ipv4.sin_addr, bytes + 12, sizeof(out->ipv4.sin_addr));
+	return 0;
+}
+
+static int bind_to(int fd, const struct address *source)
+{
+	if (!source->ipv4.sin_port) /* IPv6 has it in the same place */
+		set(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+	return bind(fd, &source->any, source->length) ? -errno : 0;
+}
+
 int socket_options_bind(int fd, const struct address *to, const struct config_tcp *options)
 {
-	const struct address *source = &options->source;
+	const struct address *source = &options->source.address;
 
-	if (!source->length || source->any.sa_family != to->any.sa_family)
+	if (options->source.kind != SOURCE_OWN || !source->length ||
+	    source->any.sa_family != to->any.sa_family)
 		return 0;
-	set(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-	return bind(fd, &source->any, source->length) ? -errno : 0;
+	return bind_to(fd, source);
+}
+
+int socket_options_bind_client(int fd, const struct address *to, const struct address *client,
+			       bool with_port)
+{
+	struct address source;
+	int err = as_family(client, to, &source);
+
+	if (!err)
+		err = source.any.sa_family == AF_INET ? set(fd, SOL_IP, IP_TRANSPARENT, 1)
+						      : set(fd, SOL_IPV6, IPV6_TRANSPARENT, 1);
+	/* Connections from that port to others, and what is left of earlier ones, are no hindrance.
+	 */
+	if (!err && with_port)
+		err = set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (!err && !with_port)
+		source.ipv4.sin_port = 0;
+	return err ? err : bind_to(fd, &source);
 }

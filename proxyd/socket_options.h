@@ -19,4 +19,12 @@ int socket_options_set(int fd, const struct config_tcp *options, bool fresh);
  */
 int socket_options_bind(int fd, const struct address *to, const struct config_tcp *options);
 
+/*
+ * Bind an upstream socket to the client's address (IP_TRANSPARENT), and its port or, without, one
+ * that is chosen at connect(2). Returns 0, or -errno: -EAFNOSUPPORT when `to` is of another
+ * family, -EPERM without CAP_NET_ADMIN and CAP_NET_RAW, -EADDRINUSE.
+ */
+int socket_options_bind_client(int fd, const struct address *to, const struct address *client,
+			       bool with_port);
+
 #endif

@@ -234,8 +234,8 @@ static void check_endpoint(struct check *check, unsigned int upstream, unsigned 
 				  "more weight",
 				  i);
 	}
-	if (of->tcp.source.length && endpoint->kind == ENDPOINT_ADDRESS &&
-	    endpoint->address.any.sa_family != of->tcp.source.any.sa_family)
+	if (of->tcp.source.address.length && endpoint->kind == ENDPOINT_ADDRESS &&
+	    endpoint->address.any.sa_family != of->tcp.source.address.any.sa_family)
 		check_say(check, REPORT_ERROR, path,
 			  "it is %s, but tcp.source is not: no connect can succeed; take a source "
 			  "of the same family",

@@ -36,6 +36,17 @@ struct port_list {
 	unsigned int count;
 };
 
+enum source_kind {
+	SOURCE_OWN,       /* an address of this host */
+	SOURCE_CLIENT_IP, /* the client's, with any port */
+	SOURCE_CLIENT,    /* with its port, if that can be had */
+};
+
+struct config_source {
+	enum source_kind kind;
+	struct address address; /* SOURCE_OWN: port 0; length 0: the system's choice */
+};
+
 /* What is set on each socket of one side. Zeros leave the system's default. */
 struct config_tcp {
 	uint64_t keepalive_idle; /* 0: no keepalive */
@@ -47,8 +58,8 @@ struct config_tcp {
 	bool nodelay;
 	uint32_t mark; /* SO_MARK */
 	/* Of upstream sockets only: */
-	struct address source; /* to bind to, port 0; length 0: none */
-	char *interface;       /* SO_BINDTODEVICE; NULL: none */
+	struct config_source source;
+	char *interface; /* SO_BINDTODEVICE; NULL: none */
 };
 
 enum limit_action {

@@ -38,8 +38,12 @@ static const struct schema_key tcp_keys[] = {
 	{"mark", "`SO_MARK`, for routing rules and packet filters.", .type = &value_mark, TCP(mark),
 	 .otherwise = "none", .max = UINT32_MAX},
 	/* Of upstream sockets only: */
-	{"source", "Connect from this address.", .type = &value_ip, TCP(source),
-	 .otherwise = "the system's choice"},
+	{"source",
+	 "Connect from this address; `clientip`: from the client's own, which the server then "
+	 "sees; "
+	 "`client`: from its port too, if that can be had. See docs/transparent.md for what the "
+	 "way back needs. Health checks and mirrors are never the client's.",
+	 .type = &value_source, TCP(source), .otherwise = "the system's choice"},
 	{"interface", "Connect through this interface (`SO_BINDTODEVICE`).",
 	 .type = &value_interface, TCP(interface), .otherwise = "any", .max = 15},
 };

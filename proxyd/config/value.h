@@ -80,7 +80,7 @@ extern const struct value_type value_ranges; /* struct port_list, within key->mi
 extern const struct value_type value_cidrs;  /* struct cidr_list */
 
 extern const struct value_type value_address; /* struct address, with a port */
-extern const struct value_type value_ip;      /* struct address, without */
+extern const struct value_type value_source;  /* struct config_source */
 
 /* struct config_endpoint: kind, text, address, host, port. */
 extern const struct value_type value_endpoint;

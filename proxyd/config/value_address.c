@@ -37,12 +37,25 @@ const struct value_type value_address = {
 	.write = write_address,
 };
 
-static int read_ip(const struct value_scope *scope, const char *text, void *field)
+static const struct schema_choice clients[] = {
+	{"clientip", SOURCE_CLIENT_IP, ""},
+	{"client", SOURCE_CLIENT, ""},
+	{0},
+};
+
+static int read_source(const struct value_scope *scope, const char *text, void *field)
 {
-	struct address *address = field;
+	struct config_source *source = field;
+	struct address *address = &source->address;
 	struct sockaddr_in ipv4 = {.sin_family = AF_INET};
 	struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6};
 
+	for (const struct schema_choice *choice = clients; choice->name; choice++) {
+		if (strcmp(choice->name, text) != 0)
+			continue;
+		source->kind = (enum source_kind)choice->value;
+		return 0;
+	}
 	if (inet_pton(AF_INET, text, &ipv4.sin_addr) == 1) {
 		address->ipv4 = ipv4;
 		address->length = sizeof(ipv4);
@@ -50,18 +63,22 @@ static int read_ip(const struct value_scope *scope, const char *text, void *fiel
 		address->ipv6 = ipv6;
 		address->length = sizeof(ipv6);
 	} else {
-		return value_fail(scope, "it is no IP address, as in 192.0.2.1 (without a port)");
+		return value_fail(scope, "it is no IP address, as in 192.0.2.1 (without a port), "
+					 "nor `clientip` or `client`");
 	}
 	return 0;
 }
 
-static json_t *write_ip(const struct value_scope *scope, const void *field)
+static json_t *write_source(const struct value_scope *scope, const void *field)
 {
-	const struct address *address = field;
+	const struct config_source *source = field;
+	const struct address *address = &source->address;
 	char text[INET6_ADDRSTRLEN];
 	const void *ip = &address->ipv4.sin_addr;
 
 	(void)scope;
+	if (source->kind != SOURCE_OWN)
+		return json_string(value_choice_name(clients, (int)source->kind));
 	if (address->any.sa_family == AF_INET6)
 		ip = &address->ipv6.sin6_addr;
 	if (!address->length)
@@ -70,11 +87,11 @@ static json_t *write_ip(const struct value_scope *scope, const void *field)
 	return json_string(text);
 }
 
-const struct value_type value_ip = {
-	.name = "IP address",
-	.pattern = IPV4 "|[0-9A-Fa-f:.]+",
-	.read = read_ip,
-	.write = write_ip,
+const struct value_type value_source = {
+	.name = "IP address, `clientip` or `client`",
+	.pattern = IPV4 "|[0-9A-Fa-f:.]+|clientip|client",
+	.read = read_source,
+	.write = write_source,
 };
 
 /* ---- Ranges ------------------------------------------------------------------------------- */

@@ -45,15 +45,36 @@ static const char *upstream_text(const struct flow *flow, char text[ADDRESS_TEXT
 			      : address_format(&flow->setup->destination, text);
 }
 
+/* What may be wrong with connecting as the client. */
+static const char *source_remedy(const struct flow *flow, int err)
+{
+	if (flow->setup->options->tcp.source.kind == SOURCE_OWN)
+		return "";
+	switch (err) {
+	case EPERM:
+		return " (tcp.source: the client's address takes CAP_NET_ADMIN or CAP_NET_RAW)";
+	case EAFNOSUPPORT:
+		return " (tcp.source: the client has no address of that family)";
+	case EADDRINUSE:
+	case EADDRNOTAVAIL:
+		return " (tcp.source: no port of the client's address is left towards it)";
+	case ETIMEDOUT:
+		return " (tcp.source: do answers to the client come back by way of this host? see "
+		       "proxyd doctor and docs/transparent.md)";
+	default:
+		return "";
+	}
+}
+
 static void report_failure(struct flow *flow, int err, bool again)
 {
 	char to[ADDRESS_TEXT], client[ADDRESS_TEXT];
 
 	stats_add(&flow->worker->stats.errors[connect_error_kind(err)], 1);
 	if (worker_may_log(flow->worker))
-		log_warning("client %s: cannot connect to %s: %s%s",
+		log_warning("client %s: cannot connect to %s: %s%s%s",
 			    address_format(&flow->source, client), upstream_text(flow, to),
-			    strerror(err),
+			    strerror(err), source_remedy(flow, err),
 			    again ? "; trying the next endpoint" : "; client closed");
 }
 
@@ -102,8 +123,17 @@ static void leave_endpoint(struct flow *flow, int err)
 	worker_place_free(flow->worker, endpoint_release(endpoint));
 }
 
-/* Returns 0, with the connect under way or done, or -errno. */
-static int connect_to(struct flow *flow, const struct address *to)
+/* As whom to connect: as nobody but proxyd, unless the config says so. */
+static int bind_source(const struct flow *flow, int fd, const struct address *to, bool with_port)
+{
+	const struct config_tcp *options = &flow->setup->options->tcp;
+
+	return options->source.kind == SOURCE_OWN
+		       ? socket_options_bind(fd, to, options)
+		       : socket_options_bind_client(fd, to, &flow->source, with_port);
+}
+
+static int try_connect(struct flow *flow, const struct address *to, bool with_port)
 {
 	const struct config_upstream *options = flow->setup->options;
 	int fd = socket(to->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
@@ -114,13 +144,30 @@ static int connect_to(struct flow *flow, const struct address *to)
 	flow->fds[UPSTREAM] = fd;
 	err = socket_options_set(fd, &options->tcp, true);
 	if (!err)
-		err = socket_options_bind(fd, to, &options->tcp);
+		err = bind_source(flow, fd, to, with_port);
 	if (err)
 		return err;
 	if (flow->worker->proxy->sock_ops)
 		kernel_lane_claim(flow->worker->proxy->kernel_lane, fd);
-	if (connect(fd, &to->any, to->length) && errno != EINPROGRESS)
-		return -errno;
+	return connect(fd, &to->any, to->length) && errno != EINPROGRESS ? -errno : 0;
+}
+
+/*
+ * Returns 0, with the connect under way or done, or -errno. A client's port may be taken: by a flow
+ * of the same client that has not ended yet, or in TIME_WAIT. Then any port of its address will do.
+ */
+static int connect_to(struct flow *flow, const struct address *to)
+{
+	const struct config_upstream *options = flow->setup->options;
+	bool with_port = options->tcp.source.kind == SOURCE_CLIENT;
+	int err = try_connect(flow, to, with_port);
+
+	if (with_port && (err == -EADDRINUSE || err == -EADDRNOTAVAIL)) {
+		flow_close_socket(flow, UPSTREAM, false);
+		err = try_connect(flow, to, false);
+	}
+	if (err)
+		return err;
 	worker_set_deadline(flow, worker_now_ms(), options->connect_timeout);
 	return watch_connecting(flow, UPSTREAM);
 }

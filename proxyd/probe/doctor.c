@@ -16,6 +16,8 @@
 #include "probe/capabilities.h"
 #include "probe/cgroup.h"
 #include "probe/trial.h"
+#include "probe/way_back.h"
+#include "sidelane/mark.h"
 
 /* Small, so that the fill-and-drain probe meets a full window many times. */
 #define TRIAL_WINDOW (256 * 1024)
@@ -103,6 +105,30 @@ static void examine_cgroup(struct report *report)
 	}
 	conclude(finding, FINDING_OK, "the one that holds proxyd can be opened");
 	close(cgroup);
+}
+
+static const char *where_to(int family)
+{
+	int here = way_back_leads_here(family, SL_MARK_LOCAL);
+
+	return here > 0 ? "are delivered here" : here ? "cannot be asked for" : "are not";
+}
+
+/* Of use to `tcp.source: client` alone. */
+static void examine_source(struct report *report)
+{
+	struct finding *finding = add(report, "client's source", SCOPE_NOTHING, "");
+	int err = way_back_may_pretend();
+
+	if (err)
+		conclude(finding, FINDING_NOTE,
+			 "IP_TRANSPARENT: %s; it takes CAP_NET_ADMIN or CAP_NET_RAW",
+			 strerror(-err));
+	else
+		conclude(finding, FINDING_NOTE,
+			 "may be taken; answers of mark %#x %s (IPv4), %s (IPv6), as "
+			 "docs/transparent.md wants it",
+			 SL_MARK_LOCAL, where_to(AF_INET), where_to(AF_INET6));
 }
 
 static bool examine_load(struct report *report, const char *name, enum finding_scope scope,
@@ -350,6 +376,7 @@ void doctor_examine(struct report *report)
 	report->count = 0;
 	examine_system(report);
 	examine_cgroup(report);
+	examine_source(report);
 	if (examine_load(report, "verdict program", SCOPE_KERNEL_LANE, SKB_HOOK_VERDICT, false)) {
 		examine_load(report, "stream parser", SCOPE_NOTHING, SKB_HOOK_PARSER, false);
 		examine_load(report, "sock_ops program", SCOPE_NOTHING, SKB_HOOK_VERDICT, true);

@@ -285,8 +285,8 @@ Test(check, source_address)
 	const char *why;
 
 	ward_open(&ward);
-	cr_assert_eq(address_parse("127.0.0.77:1", &ward.config.tcp.source, &why), 0);
-	ward.config.tcp.source.ipv4.sin_port = 0;
+	cr_assert_eq(address_parse("127.0.0.77:1", &ward.config.tcp.source.address, &why), 0);
+	ward.config.tcp.source.address.ipv4.sin_port = 0;
 	ward_start(&ward);
 	ward_expect(&ward, 1, true, "HTTP 200");
 	cr_expect_str_eq(program_ask(&ward.backend, "peer"), "127.0.0.77");

@@ -417,7 +417,7 @@ Test(config_errors, texts)
 		{POOL_OF "  endpoints: 127.0.0.1:2\n"
 			 "  tcp: {source: 127.0.0.1:80}\n",
 		 "f:6:17: upstreams[0].tcp.source: it is no IP address, as in 192.0.2.1 (without a "
-		 "port)\n"},
+		 "port), nor `clientip` or `client`\n"},
 		{POOL_OF "  endpoints: 127.0.0.1:2\n"
 			 "  tcp: {interface: a/b}\n",
 		 "f:6:20: upstreams[0].tcp.interface: it is no name of an interface, as in eth0\n"},

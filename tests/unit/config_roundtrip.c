@@ -111,8 +111,8 @@ static json_t *address_value(struct maker *maker, const struct value_type *type)
 
 	if (type == &value_cidrs)
 		return json_string(one_of(maker, ranges, COUNT(ranges)));
-	if (type == &value_ip)
-		return json_string("127.0.0.1");
+	if (type == &value_source)
+		return json_string(chance(maker, 50) ? "127.0.0.1" : "clientip");
 	maker->number++;
 	if (type == &value_address)
 		return json_sprintf(chance(maker, 50) ? "10.%u.%u.1:80" : "[2001:db8::%u:%u]:443",
