@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* What listeners intercept. */
+#include <string.h>
+
 #include "config/check.h"
 #include "sidelane/mark.h"
 
@@ -57,6 +59,36 @@ static void say(struct check *check, unsigned int listener, const char *key, con
 		  "%s", what);
 }
 
+static bool takes(const struct address *address, int family)
+{
+	return address->any.sa_family == family || (family == AF_INET && address_is_any(address));
+}
+
+/* Programs of both would rewrite an address, and which of them comes first is not for a file to
+ * say. */
+static void check_alone(struct check *check, unsigned int index)
+{
+	const struct config_listener *listeners = check->config->listeners;
+	const struct config_listener *own = &listeners[index];
+	char path[CHECK_PATH];
+
+	for (unsigned int i = 0; i < index; i++) {
+		const struct config_listener *other = &listeners[i];
+		bool ipv4 = takes(&own->address, AF_INET) && takes(&other->address, AF_INET);
+		bool ipv6 = takes(&own->address, AF_INET6) && takes(&other->address, AF_INET6);
+
+		if (other->intercept.mode != INTERCEPT_CONNECT || !other->intercept.cgroup ||
+		    strcmp(own->intercept.cgroup, other->intercept.cgroup) != 0 || (!ipv4 && !ipv6))
+			continue;
+		check_say(
+			check, REPORT_ERROR,
+			check_path(path, "listeners[%u].intercept.cgroup", index),
+			"listeners[%u] intercepts its %s connections; have one listener, and tell "
+			"them apart by `destination` and `port` in routes",
+			i, ipv4 ? "IPv4" : "IPv6");
+	}
+}
+
 static void check_connect(struct check *check, unsigned int index)
 {
 	const struct config_intercept *intercept = &check->config->listeners[index].intercept;
@@ -64,6 +96,8 @@ static void check_connect(struct check *check, unsigned int index)
 	if (!intercept->cgroup)
 		say(check, index, "",
 		    "mode connect needs `cgroup`; name the directory of a cgroup v2");
+	else
+		check_alone(check, index);
 	if (intercept->on_exit == INTERCEPT_EXIT_CLOSED)
 		say(check, index, ".on_exit",
 		    "mode connect ends with proxyd; take `open`, or mode redirect");

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "intake/claim.h"
 #include "intake/redirection.h"
 #include "interceptor.skel.h"
 #include "log.h"
@@ -29,6 +30,7 @@ struct interception {
 	struct bpf_link *links[LINKS];
 	int cgroup; /* whose connections are intercepted */
 	int own;    /* that holds proxyd */
+	struct claim claim;
 };
 
 /* --- Loading ----------------------------------------------------------------------------- */
@@ -74,11 +76,27 @@ static int open_cgroup(const char *listener, const char *key, const char *path, 
 	return *out;
 }
 
+static int claim(struct interception *interception, const struct config_listener *listener)
+{
+	int family;
+	int err =
+		claim_take(&interception->claim, interception->cgroup, &listener->address, &family);
+
+	if (err)
+		log_error("listener %s: another proxyd intercepts the %s connections of %s; stop "
+			  "it, or leave one of the two out",
+			  listener->name, family == AF_INET ? "IPv4" : "IPv6",
+			  listener->intercept.cgroup);
+	return err;
+}
+
 static int begin_connect(struct interception *interception, const struct config_listener *listener,
 			 const char *own_cgroup)
 {
 	int err = open_cgroup(listener->name, "intercept.cgroup", listener->intercept.cgroup,
 			      &interception->cgroup);
+	if (!err)
+		err = claim(interception, listener);
 	if (!err)
 		err = open_cgroup(listener->name, "cgroup", own_cgroup, &interception->own);
 	if (err)
@@ -101,6 +119,7 @@ int interception_new(const struct config_listener *listener, const char *own_cgr
 		return -ENOMEM;
 	atomic_init(&interception->references, 1);
 	interception->cgroup = interception->own = -1;
+	interception->claim = (struct claim){{-1, -1}};
 	if (listener->intercept.mode == INTERCEPT_CONNECT)
 		err = begin_connect(interception, listener, own_cgroup);
 	else
@@ -133,6 +152,7 @@ void interception_unref(struct interception *interception)
 		bpf_link__destroy(interception->links[i]);
 	interceptor__destroy(interception->programs);
 	redirection_free(interception->redirection);
+	claim_drop(&interception->claim);
 	if (interception->cgroup >= 0)
 		close(interception->cgroup);
 	if (interception->own >= 0)
@@ -274,6 +294,8 @@ void interception_end(struct interception *interception, const struct config_lis
 {
 	if (interception && interception->redirection)
 		redirection_end(interception->redirection, listener, for_good);
+	if (interception)
+		claim_drop(&interception->claim);
 	for (int i = LINKS - 1; interception && i >= FIRST_CONNECT; i--) {
 		bpf_link__destroy(interception->links[i]);
 		interception->links[i] = NULL;

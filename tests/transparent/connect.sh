@@ -132,7 +132,7 @@ wait_until 10 grep -q ready "$TMP/many.log" || fail "the many servers are not re
 
 begin
 clients check "$BACK"
-assert_equal 7 "$(total)" "flows of the first clients"
+assert_equal 8 "$(total)" "flows of the first clients"
 assert_passes 0 peers once 127.77.0.1 "$BACK"
 
 # Byte-exact with curl, which says whom it talked to.
@@ -178,6 +178,18 @@ assert_passes 0 clients once 127.77.0.1 "$BACK"
 assert_passes 1 within setpriv --reuid=nobody --clear-groups curl -sS -o /dev/null "http://127.77.0.1:$BACK/"
 follow ", uids: [0-1, 70000]"
 assert_passes 1 clients once 127.77.0.1 "$BACK"
+
+# One at a time: neither another proxyd nor a second listener takes the same connections.
+sed "s/:$FRONT/:$LOCAL/" "$CONFIG" >"$TMP/second.yaml"
+status=0
+timeout 20 "$PROXYD" run -c "$TMP/second.yaml" --control "$TMP/second.sock" >"$TMP/second.log" 2>&1 || status=$?
+((status != 0 && status != 124)) || fail "a second proxyd intercepts the same cgroup: $status"
+grep -q "another proxyd intercepts the IPv4 connections of $CLIENTS; stop it" "$TMP/second.log" ||
+	fail "$(cat "$TMP/second.log")"
+sed "s|^routes:|  - {address: \"[::]:$LOCAL\", intercept: {cgroup: $CLIENTS}}\n&|" "$CONFIG" >"$TMP/second.yaml"
+! "$PROXYD" check -c "$TMP/second.yaml" >"$TMP/second.log" 2>&1 || fail "two listeners intercept the same cgroup"
+grep -q 'listeners\[1\].intercept.cgroup: listeners\[0\] intercepts its IPv4 connections; have one listener' \
+	"$TMP/second.log" || fail "$(cat "$TMP/second.log")"
 
 # proxyd in the very cgroup: its own connections are not taken, or it would meet itself.
 echo "$PROXYD_PID" >"$CLIENTS/cgroup.procs"

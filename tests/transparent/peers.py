@@ -11,6 +11,7 @@ log: "wrong". It answers with its own name and echoes. A GET is answered with a 
 import asyncio
 import os
 import random
+import selectors
 import signal
 import socket
 import struct
@@ -142,6 +143,22 @@ def check_fast_open(port):
         exchange(client, 6)
 
 
+def check_non_blocking(port):
+    """Its errors, too, are those of the socket that it is."""
+    with socket.socket() as client:
+        client.setblocking(False)
+        expect(115, client.connect_ex((address_of(9), port)), "EINPROGRESS")
+        with selectors.DefaultSelector() as selector:
+            selector.register(client, selectors.EVENT_WRITE)
+            expect(1, len(selector.select(LATE_S)), "writable")
+        expect(0, client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), "SO_ERROR")
+        # Once more says that it is done, the next time that it was.
+        expect(0, client.connect_ex((address_of(9), port)), "connected")
+        expect(106, client.connect_ex((address_of(9), port)), "EISCONN")
+        expect((address_of(9), port), client.getpeername(), "non-blocking")
+        exchange(client, 9)
+
+
 def check_again(port):
     """A socket that was refused may try another address."""
     with socket.socket() as client:
@@ -179,6 +196,7 @@ def check(port):
     check_ipv6(port)
     check_mapped(port)
     check_fast_open(port)
+    check_non_blocking(port)
     check_again(port)
     check_others(port)
 
