@@ -214,6 +214,19 @@ static void check_limits(struct check *check, unsigned int index)
 			  "it means nothing without rate_per_source; set that too");
 }
 
+static void check_proxy_header(struct check *check, unsigned int index)
+{
+	static const struct cidr all[] = {{{0}, 0}, {{[10] = 0xff, [11] = 0xff}, 96}};
+	const struct cidr_list *from = &check->config->listeners[index].proxy_header.from;
+	char path[CHECK_PATH];
+
+	for (unsigned int i = 0; i < from->count; i++)
+		if (cidr_holds(&from->items[i], &all[0]) || cidr_holds(&from->items[i], &all[1]))
+			check_say(check, REPORT_WARNING,
+				  check_path(path, "listeners[%u].proxy_protocol.from", index),
+				  "anybody may say who the client is; name the proxies that do");
+}
+
 static void check_endpoint(struct check *check, unsigned int upstream, unsigned int index)
 {
 	const struct config_upstream *of = &check->config->upstreams[upstream];
@@ -283,6 +296,7 @@ void check_sense(struct check *check)
 	for (unsigned int i = 0; i < check->config->listener_count; i++) {
 		check_access(check, i);
 		check_limits(check, i);
+		check_proxy_header(check, i);
 		check_intercept(check, i);
 	}
 	for (unsigned int i = 0; i < check->config->upstream_count; i++)

@@ -175,4 +175,7 @@ wait "$SIDECAR" || status=$?
 forget "$SIDECAR"
 assert_equal 143 "$status" "exit status of a service that was ended"
 no_scopes "$SIDECAR" || fail "the service's cgroup is left"
+for log in "$TMP"/*.log; do
+	assert_no_sanitizer_report "$log"
+done
 say "all as it should be"

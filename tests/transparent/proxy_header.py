@@ -35,6 +35,7 @@ def answer(connection):
             return
         line, _, rest = got.partition(b"\r\n")
         said = f"{line.decode(errors='replace')} {len(rest)} {digest(rest)}"
+        print(said, flush=True)
         connection.sendall(said.encode())
 
 

@@ -12,6 +12,8 @@ free_port TRUSTING
 free_port MIXED
 free_port TIMED
 free_port CHAINED
+free_port MIRRORED
+free_port SHADOW
 free_port OUT
 free_port WEB
 free_port FROM_HAPROXY
@@ -37,6 +39,7 @@ listeners:
   - name: chained
     address: 127.0.0.1:$CHAINED
     proxy_protocol: 127.0.0.1
+  - {name: mirrored, address: "127.0.0.1:$MIRRORED", proxy_protocol: 127.0.0.1}
   - {name: to-nginx, address: "127.0.0.1:$TO_NGINX"}
   - {name: to-haproxy, address: "127.0.0.1:$TO_HAPROXY"}
   - {name: behind-haproxy, address: "127.0.0.1:$BEHIND_HAPROXY", proxy_protocol: 127.0.0.1}
@@ -44,10 +47,12 @@ routes:
   - {match: {listener: [to-nginx, behind-haproxy]}, upstream: nginx}
   - {match: {listener: to-haproxy}, upstream: haproxy}
   - {match: {listener: chained}, upstream: chain}
+  - {match: {listener: mirrored}, upstream: server, mirror: shadow}
   - {match: {destination: 203.0.113.77}, reject: reset}
   - {upstream: server}
 upstreams:
   - {name: server, endpoints: "127.0.0.1:$BACK", proxy_protocol: v1}
+  - {name: shadow, endpoints: "127.0.0.1:$SHADOW", proxy_protocol: v1}
   - {name: chain, endpoints: "127.0.0.1:$TRUSTING", proxy_protocol: v2}
   - name: nginx
     endpoints: 127.0.0.1:$WEB
@@ -94,7 +99,9 @@ frontend takes
 END
 spawn haproxy haproxy -db -f "$TMP/haproxy.cfg"
 spawn server python3 "$PEERS" serve "$BACK"
+spawn shadow python3 "$PEERS" serve "$SHADOW"
 wait_listening "$BACK" "the server"
+wait_listening "$SHADOW" "the mirror"
 wait_listening "$WEB" nginx
 wait_listening "$HAPROXY_TAKES" haproxy
 
@@ -108,6 +115,13 @@ for line in "is not among those that proxy_protocol.from believes" "but what it 
 	"ended within its PROXY header" "has sent no whole PROXY header in time"; do
 	grep -q "listener .*: 127.0.0.[19]:[0-9]* .*$line" "$PROXYD_LOG" || fail "no line says '$line'"
 done
+
+# A mirror is told too.
+exec {ours}<>"/dev/tcp/127.0.0.1/$MIRRORED"
+printf 'PROXY TCP4 192.0.2.7 203.0.113.9 4711 443\r\nhello' >&"$ours"
+exec {ours}>&-
+wanted="PROXY TCP4 192.0.2.7 203.0.113.9 4711 443 5 $(printf hello | sha256sum | cut -d ' ' -f 1)"
+wait_until 20 grep -qxF "$wanted" "$TMP/shadow.log" || fail "the mirror got: $(cat "$TMP/shadow.log")"
 
 get() { curl -sS --max-time 20 --interface 127.0.0.5 "http://127.0.0.1:$1/"; }
 assert_equal "127.0.0.5 to $TO_NGINX" "$(get "$TO_NGINX")" "the client that nginx sees"

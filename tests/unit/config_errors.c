@@ -608,6 +608,18 @@ Test(config_errors, sense)
 		 "is rejected with a RST; a last route without `match` would take it\n"},
 		{LISTENER POOL CLOSE,
 		 "f:2:12: warning: upstreams[0]: no route leads to it; add one, or leave it out\n"},
+		{LISTENER_OF "  proxy_protocol: 0.0.0.0/0\n" CLOSE,
+		 "f:3:19: warning: listeners[0].proxy_protocol.from: anybody may say who the "
+		 "client is; name the proxies that do\n"},
+		{LISTENER_OF "  intercept: {cgroup: /c}\n"
+			     "- {address: \"[::1]:1\", intercept: {cgroup: /c}}\n"
+			     "- {address: \"[::]:2\", intercept: {cgroup: /c}}\n" CLOSE,
+		 "f:5:43: listeners[2].intercept.cgroup: listeners[0] intercepts its IPv4 "
+		 "connections; have one listener, and tell them apart by `destination` and `port` "
+		 "in routes\n"
+		 "f:5:43: listeners[2].intercept.cgroup: listeners[1] intercepts its IPv6 "
+		 "connections; have one listener, and tell them apart by `destination` and `port` "
+		 "in routes\n"},
 		{"listeners: [127.0.0.1:1, 127.0.0.1:2]\n"
 		 "routes: {match: {listener: listener-1}, reject: close}\n",
 		 "f:1:26: warning: listeners[1]: no route is for it: every connection is rejected; "
