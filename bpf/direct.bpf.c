@@ -51,13 +51,25 @@ static __always_inline enum sl_direct_verdict decide(struct sk_msg_md *msg, stru
 	 */
 	receiver =
 		bpf_rdonly_cast((void *)end->peer_sock, bpf_core_type_id_kernel(struct tcp_sock));
-	view.written = sender->write_seq;
+	view.written = sender->write_seq - end->shift;
 	view.read = *(volatile __u32 *)&receiver->copied_seq;
 	view.queued = ((struct sock *)receiver)->sk_backlog.rmem_alloc.counter;
 	view.room = ((struct sock *)receiver)->sk_rcvbuf;
 	view.hindered = sender_hindered((struct sock *)sender) ||
 			receiver_hindered((struct sock *)receiver, view.size);
 	return sl_direct_rule(&view);
+}
+
+/* proxyd sees nothing of the message, and goes by this. */
+static __always_inline void count_through(const struct sl_end *end, struct sl_direct_totals *sums,
+					  __u32 size)
+{
+	struct sl_offer *offer = bpf_map_lookup_elem(&offers, &end->offer);
+
+	if (!offer)
+		return;
+	offer->active_ns = bpf_ktime_get_coarse_ns();
+	sums->through[offer->side & 1] += size;
 }
 
 SEC("sk_msg")
@@ -85,6 +97,8 @@ int verdict(struct sk_msg_md *msg)
 			end->shares.direct += msg->size;
 			sums->direct += msg->size;
 			sums->messages[SL_DIRECT_GO]++;
+			if (end->offer)
+				count_through(end, sums, msg->size);
 			return SK_PASS;
 		}
 		/* The answer SK_DROP would lose the message; the helper has set nothing. */

@@ -8,7 +8,7 @@
  */
 
 #include "direct.bpf.h"
-#include "sidelane/direct.h"
+#include "sidelane/offer.h"
 
 #ifndef SL_MAP
 #define SL_MAP extern
@@ -36,6 +36,15 @@ SL_MAP struct {
 	__type(key, struct sl_end_key);
 	__type(value, struct sl_record);
 } records SEC(".maps");
+
+/* Flows that proxyd offers, by the cookie of each of its two sockets. */
+SL_MAP struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, struct sl_offer);
+} offers SEC(".maps");
 
 SL_MAP struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

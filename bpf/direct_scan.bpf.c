@@ -7,13 +7,16 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
+#include "direct_cgroup.bpf.h"
 #include "direct_maps.bpf.h"
+#include "direct_through.bpf.h"
 #include "sidelane/key.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Set by proxyd before the load. */
 const volatile __u64 cgroup_id = 0;
+const volatile __u8 through_proxy = 0; /* the ends of proxyd's flows instead of a cgroup's */
 const volatile __u8 any_program = 0;
 const volatile __u8 watch_only = 0;  /* enrol nobody (--dry-run) */
 const volatile __u8 look_only = 0;   /* report what another proxyd's scan has found (--status) */
@@ -35,54 +38,6 @@ __u32 counts[SL_REASONS] = {}; /* sockets by reason */
 
 extern const void tcp_recvmsg __ksym;
 extern const void tcp_sendmsg __ksym;
-
-#define CGROUP_DEPTH_MAX 32
-
-/* Most sockets have the cgroup of the one before. */
-struct {
-	__u64 group;
-	__u32 inside; /* of the cgroup that is accelerated */
-	__u32 left;   /* inside one that is left out */
-} last_group;
-
-static __always_inline int is_left(__u64 id)
-{
-	for (__u32 i = 0; i < SL_FILTER_MAX && i < filter.leave_groups; i++)
-		if (filter.leave_group[i] == id)
-			return 1;
-	return 0;
-}
-
-static __noinline int look_at_group(__u64 group)
-{
-	struct cgroup *cgroup = (struct cgroup *)group;
-	int level = 0;
-
-	last_group.group = group;
-	last_group.inside = last_group.left = 0;
-	bpf_core_read(&level, sizeof(level), &cgroup->level);
-	for (int i = 0; i < CGROUP_DEPTH_MAX && i <= level; i++) {
-		struct cgroup *ancestor = NULL;
-		struct kernfs_node *node = NULL;
-		__u64 id = 0;
-
-		bpf_core_read(&ancestor, sizeof(ancestor), &cgroup->ancestors[i]);
-		bpf_core_read(&node, sizeof(node), &ancestor->kn);
-		bpf_core_read(&id, sizeof(id), &node->id);
-		last_group.inside |= id == cgroup_id;
-		last_group.left |= is_left(id);
-	}
-	return 0;
-}
-
-static __always_inline int is_inside(struct sock *sk)
-{
-	__u64 group = (__u64)sk->sk_cgrp_data.cgroup;
-
-	if (group != last_group.group)
-		look_at_group(group);
-	return last_group.inside;
-}
 
 static __always_inline void subject_of(struct sock *sk, struct sl_direct_subject *subject)
 {
@@ -274,6 +229,18 @@ static __always_inline void take_out(struct tcp_sock *tcp, struct sl_end *end)
 	sl_end_left(end);
 }
 
+static __always_inline struct sl_record *find_through(struct sl_end *end)
+{
+	struct sl_end_key key;
+	__u32 shift;
+
+	if (!through(end->offer, fresh_ns, &key, &shift))
+		return NULL;
+	if (end->state < SL_END_ENROLLED)
+		end->shift = shift;
+	return usable(bpf_map_lookup_elem(&records, &key), end);
+}
+
 static __always_inline void act(struct tcp_sock *tcp, struct sl_end *end,
 				const struct sl_record *other, int what)
 {
@@ -330,11 +297,7 @@ static __always_inline void visit_end(struct sock *sk, struct tcp_sock *tcp, str
 		.in = tcp->data_segs_in,
 		.out = tcp->data_segs_out,
 	};
-	struct sl_end_key key = {
-		.netns = sk->__sk_common.skc_net.net->net_cookie,
-		.first_in = tcp->rcv_nxt - (__u32)tcp->bytes_received,
-		.first_out = tcp->snd_una - (__u32)tcp->bytes_acked,
-	};
+	struct sl_end_key key = key_of(sk, tcp);
 	struct sl_visit visit = {
 		.ended = has_ended(sk),
 		.unread = mends && sk->sk_receive_queue.qlen,
@@ -363,7 +326,7 @@ static __always_inline void visit_end(struct sock *sk, struct tcp_sock *tcp, str
 		visit.bulk = end->on && !eager && sl_shares_bulk(&end->sampled, &end->shares);
 		look_at_psock(sk, &visit);
 	}
-	other = find_other(&key, end);
+	other = through_proxy ? find_through(end) : find_other(&key, end);
 	if (other) {
 		visit.met = 1;
 		visit.state = other->state;
@@ -394,13 +357,20 @@ static __always_inline void report(struct seq_file *seq, const struct sl_end *en
 static __always_inline struct sl_end *meet(struct tcp_sock *tcp)
 {
 	struct sl_end *end;
+	__u64 offer = 0;
 
 	if (look_only || stopping)
 		return NULL;
+	if (through_proxy) {
+		offer = offer_of((struct sock *)tcp, tcp);
+		if (!offer)
+			return NULL;
+	}
 	end = bpf_sk_storage_get(&ends, tcp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!end)
 		return NULL;
 	end->cookie = bpf_get_socket_cookie(tcp);
+	end->offer = offer;
 	end->old = leave_old;
 	return end;
 }
@@ -416,7 +386,10 @@ int scan(struct bpf_iter__tcp *context)
 	if (!common)
 		return 0;
 	tcp = bpf_skc_to_tcp_sock(common);
-	if (!tcp || common->skc_state == TCP_LISTEN || !is_inside((struct sock *)tcp))
+	if (!tcp || common->skc_state == TCP_LISTEN)
+		return 0;
+	if (through_proxy ? is_offered((struct sock *)tcp, tcp)
+			  : !is_inside((struct sock *)tcp, cgroup_id, &filter))
 		return 0;
 	end = bpf_sk_storage_get(&ends, tcp, NULL, 0);
 	if (!end)

@@ -218,6 +218,8 @@ static int start(struct run *run)
 	run->accelerator = service_start(run->proxy->plan->config);
 	err = proxy_open_kernel_lane(run->proxy);
 	if (!err)
+		proxy_open_direct_lane(run->proxy);
+	if (!err)
 		err = proxy_listen(run->proxy, NULL);
 	if (!err)
 		err = make_events(run);

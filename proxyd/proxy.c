@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "direct/offers.h"
 #include "log.h"
 #include "policy/watcher.h"
 #include "probe/capabilities.h"
@@ -59,6 +60,7 @@ static void take_process_keys(struct settings *settings, const struct config *co
 	settings->window = config->window;
 	settings->control = config->control;
 	settings->cgroup = config->cgroup;
+	settings->direct_lane = config->direct_lane;
 }
 
 static int make_plan(struct proxy *proxy)
@@ -195,6 +197,23 @@ int proxy_open_kernel_lane(struct proxy *proxy)
 	return err ? err : load_kernel_lane(proxy);
 }
 
+void proxy_open_direct_lane(struct proxy *proxy)
+{
+	const struct settings *settings = &proxy->settings;
+	const struct offers_options options = {
+		.config = proxy->plan->config,
+		.control = settings->control,
+		.eager = settings->direct_eager,
+		.alternate = settings->switch_lanes,
+	};
+
+	if (!settings->direct_lane)
+		return;
+	proxy->direct_lane_failed = offers_new(&options, &proxy->shared.offers);
+	if (proxy->direct_lane_failed)
+		log_warning("no direct lane: every flow goes through proxyd");
+}
+
 int proxy_start(struct proxy *proxy, void (*ended)(void *user), void *user)
 {
 	proxy->shared.ended = ended;
@@ -214,6 +233,10 @@ int proxy_start(struct proxy *proxy, void (*ended)(void *user), void *user)
 			log_error("cannot start a thread: %s", strerror(-err));
 			return -PROXY_EXIT_FAILED;
 		}
+	}
+	if (proxy->shared.offers && offers_start(proxy->shared.offers)) {
+		log_error("cannot start a thread");
+		return -PROXY_EXIT_FAILED;
 	}
 	return plan_intercept(proxy->plan) ? -PROXY_EXIT_FAILED : 0;
 }
@@ -252,6 +275,7 @@ void proxy_free(struct proxy *proxy)
 		return;
 	for (unsigned int i = 0; i < proxy->shared.worker_count; i++)
 		worker_free(proxy->shared.workers[i]);
+	offers_free(proxy->shared.offers);
 	kernel_lane_free(proxy->shared.kernel_lane);
 	sem_destroy(&proxy->obeyed);
 	plan_unref(proxy->plan);

@@ -30,6 +30,7 @@ struct proxy {
 	int cgroup; /* its directory, where sock_ops is attached; -1: none */
 	uint64_t started_ms;
 	uint64_t reloads;             /* that were taken on */
+	bool direct_lane_failed;      /* it is wanted, and there is none */
 	char kernel_lane_reason[384]; /* why there is no kernel lane; empty if there is one */
 };
 
@@ -41,6 +42,9 @@ int proxy_new(const struct settings *settings, struct proxy **out);
 
 /* Load the kernel lane, unless settings->lane is the relay. */
 int proxy_open_kernel_lane(struct proxy *proxy);
+
+/* Load the direct lane if settings->direct_lane asks for it; flows do without it if that fails. */
+void proxy_open_direct_lane(struct proxy *proxy);
 
 /* Listen, and make the workers. `ports`, if not NULL, takes each listener's port. */
 int proxy_listen(struct proxy *proxy, uint16_t *ports);

@@ -21,7 +21,8 @@
 
 /* The two ends at the time of one message. */
 struct sl_direct_view {
-	__u32 written;  /* sender's write_seq: where its next byte by TCP would go */
+	__u32 written;  /* sender's write_seq, in the receiver's numbers: where its next byte by TCP
+			   would go */
 	__u32 read;     /* receiver's copied_seq: up to where it has read what came by TCP */
 	__u32 queued;   /* receiver's sk_rmem_alloc: bytes that wait in its queues */
 	__u32 room;     /* receiver's sk_rcvbuf */
@@ -39,8 +40,9 @@ enum sl_direct_verdict {
 /*
  * A message goes direct only when every byte of its direction that went by TCP was read by the
  * receiving application. Both ends of a connection count in the same sequence numbers, so that is
- * one comparison; bytes that go direct take none. The other way round needs no check: a
- * receiver's direct queue is read before its TCP queue (tcp_bpf_recvmsg, 6.18).
+ * one comparison; bytes that go direct take none. Through a proxy that neither adds nor removes
+ * bytes the numbers differ by where each began (sl_offer_shift()). The other way round needs no
+ * check: a receiver's direct queue is read before its TCP queue (tcp_bpf_recvmsg, 6.18).
  */
 static inline enum sl_direct_verdict sl_direct_rule(const struct sl_direct_view *view)
 {
@@ -231,6 +233,8 @@ struct sl_end {
 	__u64 cookie;
 	__u64 peer;      /* the other end's cookie: its key in the socket map */
 	__u64 peer_sock; /* address of its struct sock */
+	__u64 offer;     /* key of its offer, through a proxy; else 0 */
+	__u32 shift;     /* sl_offer_shift(); 0 where there is no proxy */
 	__u32 state;     /* enum sl_end_state */
 	__u32 on;        /* messages may go direct */
 	__u32 silent;    /* as in the record */
@@ -466,6 +470,7 @@ struct sl_sighting {
 struct sl_direct_totals {
 	__u64 messages[4];    /* by enum sl_direct_verdict */
 	__u64 direct, passed; /* bytes */
+	__u64 through[2];     /* of the direct ones those through the proxy, by direction */
 	__u64 vanished;       /* the other end was gone from the map: passed */
 };
 

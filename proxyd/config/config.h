@@ -296,6 +296,9 @@ struct config {
 	uint64_t window;
 	char *control;
 	char *cgroup; /* NULL: found by itself */
+	bool direct_lane;
+	struct string_list direct_programs; /* besides the known ones */
+	char *pin;
 
 	uint64_t drain_timeout;
 	struct string_list dns_servers; /* empty: /etc/resolv.conf */

@@ -288,6 +288,17 @@ static const struct schema_key config_keys[] = {
 	 "Directory of a cgroup v2 that holds proxyd, to attach the sock_ops program to. Only lane "
 	 "`kernel` uses it.",
 	 .type = &value_path, CONFIG(cgroup), .otherwise = "found by itself", .restart = true},
+	{"direct_lane",
+	 "Pair a flow's client and server with each other, past proxyd, where both run on this "
+	 "host "
+	 "and qualify (docs/acceleration.md).",
+	 .type = &value_bool, CONFIG(direct_lane), .fallback = "false", .restart = true},
+	{"direct_programs",
+	 "Programs that may be paired, besides the known ones: those that read their sockets with "
+	 "`recv` or `read` alone, and ask for no FIONREAD. By the name of the file that runs.",
+	 .type = &value_names, CONFIG(direct_programs), .otherwise = "none", .restart = true},
+	{"pin", "BPF file system, where the direct lane keeps what must outlive proxyd.",
+	 .type = &value_path, CONFIG(pin), .otherwise = "`/sys/fs/bpf`", .restart = true},
 	{"drain_timeout", "On SIGTERM, let live flows finish for this long.", .type = &value_time,
 	 CONFIG(drain_timeout), .fallback = "30s", .max = TIME_MAX},
 	{"dns_servers", "Whom to ask for the addresses of endpoints.", .type = &value_nameservers,

@@ -154,6 +154,11 @@ static const struct option_row rows[] = {
 	 "cgroup v2 directory that holds proxyd, to attach sock_ops to (default:\n"
 	 "                       found by itself; used by --lane kernel only)",
 	 OF_FILE(cgroup)},
+	{"direct-lane", NULL,
+	 "pair a flow's client and server past proxyd where both run on this\n"
+	 "                       host and qualify",
+	 set_true, FIELD(direct_lane), &schema_config, "direct_lane"},
+	{"pin", "PATH", "BPF file system for --direct-lane (default /sys/fs/bpf)", OF_FILE(pin)},
 	{"drain-timeout", "TIME", "on SIGTERM, let live flows finish for this long (default 30s)",
 	 OF_FILE(drain_timeout)},
 	{"stream-parser", NULL,
@@ -161,6 +166,10 @@ static const struct option_row rows[] = {
 	 FIELD(stream_parser), NULL, NULL},
 	{"debug-switch-lanes", "SEED", "move flows between lanes at random (for tests)", parse_seed,
 	 0, NULL, NULL},
+	{"debug-direct-eager", NULL,
+	 "with --direct-lane: whatever is eligible, at once, of any program (for\n"
+	 "                       tests)",
+	 set_true, FIELD(direct_eager), NULL, NULL},
 	{"verbose", NULL, "say more", set_true, FIELD(verbose), NULL, NULL},
 };
 

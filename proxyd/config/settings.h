@@ -26,13 +26,16 @@ struct settings {
 	uint64_t window;
 	const char *control; /* path of the control socket */
 	const char *cgroup;  /* where to attach sock_ops; NULL: the one that holds proxyd */
+	bool direct_lane;
+	const char *pin;
 	uint64_t connect_timeout;
 	uint64_t idle_timeout; /* 0: none */
 	uint64_t drain_timeout;
 	bool stream_parser; /* attach sk_skb with a stream parser */
 	bool switch_lanes;  /* move flows between lanes at random, for tests */
 	uint64_t switch_seed;
-	bool probe; /* try the kernel lane out before it is used */
+	bool direct_eager; /* every flow that is eligible goes to the direct lane, for tests */
+	bool probe;        /* try the kernel lane out before it is used */
 	bool verbose;
 	int ready; /* a descriptor that is written to once connections are accepted; -1: none */
 };

@@ -5,6 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "direct/offers.h"
+#include "direct/report.h"
+
 static const char *const fallback_names[FALLBACK_REASONS] = {
 	[FALLBACK_NO_ROOM] = "no_room",
 	[FALLBACK_HALF_CLOSED] = "half_closed",
@@ -67,15 +70,20 @@ static json_t *sums(const struct proxy *proxy, const char *const *names, size_t 
 	return object;
 }
 
-static json_t *bytes_json(const struct proxy *proxy, const struct sl_totals *totals)
+static json_t *bytes_json(const struct proxy *proxy, const struct sl_totals *totals,
+			  const struct offers_report *direct)
 {
+	json_int_t direct_up = (json_int_t)direct->bytes[SL_UP];
+	json_int_t direct_down = (json_int_t)direct->bytes[SL_DOWN];
 	json_int_t kernel_up = (json_int_t)totals->bytes[SL_UP];
 	json_int_t kernel_down = (json_int_t)totals->bytes[SL_DOWN];
 	json_int_t relay_up = SUM(relayed[SL_UP]), relay_down = SUM(relayed[SL_DOWN]);
 
-	return json_pack("{s:I,s:I,s:{s:I,s:I},s:{s:I,s:I}}", "kernel", kernel_up + kernel_down,
-			 "relay", relay_up + relay_down, "up", "kernel", kernel_up, "relay",
-			 relay_up, "down", "kernel", kernel_down, "relay", relay_down);
+	return json_pack("{s:I,s:I,s:I,s:{s:I,s:I,s:I},s:{s:I,s:I,s:I}}", "kernel",
+			 kernel_up + kernel_down, "relay", relay_up + relay_down, "direct",
+			 direct_up + direct_down, "up", "kernel", kernel_up, "relay", relay_up,
+			 "direct", direct_up, "down", "kernel", kernel_down, "relay", relay_down,
+			 "direct", direct_down);
 }
 
 static json_t *flows_json(const struct proxy *proxy)
@@ -92,6 +100,13 @@ static json_t *kernel_lane_json(const struct proxy *proxy)
 	return json_pack("{s:b,s:s?,s:s}", "available", proxy->shared.kernel_lane != NULL, "reason",
 			 *reason ? reason : NULL, "enrolment",
 			 proxy->shared.sock_ops ? "sock_ops" : "proxyd");
+}
+
+static json_t *direct_lane_json(const struct proxy *proxy, const struct offers_report *direct)
+{
+	return json_pack("{s:b,s:b,s:i,s:o}", "wanted", proxy->settings.direct_lane, "available",
+			 proxy->shared.offers != NULL, "offered", (int)direct->flows, "sockets",
+			 direct_report_sockets(direct->sockets));
 }
 
 static json_t *mirrors_json(const struct proxy *proxy)
@@ -139,11 +154,15 @@ static json_t *upstreams_json(const struct proxy *proxy)
 
 json_t *status_json(const struct proxy *proxy)
 {
+	struct offers_report direct = {0};
 	struct sl_totals totals = {0};
+	json_t *status;
 
+	if (proxy->shared.offers)
+		offers_ask(proxy->shared.offers, &direct);
 	if (proxy->shared.kernel_lane)
 		kernel_lane_totals(proxy->shared.kernel_lane, &totals);
-	return json_pack(
+	status = json_pack(
 		"{s:s,s:I,s:I,s:I,s:s,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o,"
 		"s:o,"
 		"s:o}",
@@ -152,15 +171,18 @@ json_t *status_json(const struct proxy *proxy)
 		(json_int_t)proxy->shared.worker_count, "lane",
 		lane_choice_name(proxy->settings.lane), "config", config_json(proxy), "kernel_lane",
 		kernel_lane_json(proxy), "flows", flows_json(proxy), "bytes",
-		bytes_json(proxy, &totals), "lane_moves", SUM(lane_moves), "gathers", SUM(gathers),
-		"wakeups", SUM(wakeups), "window_stalls", (json_int_t)totals.window_stalls,
-		"enrolled", (json_int_t)totals.enrolled, "not_enrolled",
-		(json_int_t)totals.not_enrolled, "no_peer", (json_int_t)totals.no_peer,
-		"events_lost", (json_int_t)totals.events_lost, "fallbacks",
+		bytes_json(proxy, &totals, &direct), "lane_moves", SUM(lane_moves), "gathers",
+		SUM(gathers), "wakeups", SUM(wakeups), "window_stalls",
+		(json_int_t)totals.window_stalls, "enrolled", (json_int_t)totals.enrolled,
+		"not_enrolled", (json_int_t)totals.not_enrolled, "no_peer",
+		(json_int_t)totals.no_peer, "events_lost", (json_int_t)totals.events_lost,
+		"fallbacks",
 		sums(proxy, fallback_names, FALLBACK_REASONS, offsetof(struct stats, fallbacks)),
 		"errors", sums(proxy, error_names, ERROR_KINDS, offsetof(struct stats, errors)),
 		"listeners", listeners_json(proxy), "upstreams", upstreams_json(proxy), "mirrors",
 		mirrors_json(proxy));
+	json_object_set_new(status, "direct_lane", direct_lane_json(proxy, &direct));
+	return status;
 }
 
 static void print_value(const char *name, json_t *value);

@@ -29,7 +29,7 @@
 #define DIRECT_PIN_DEFAULT "/sys/fs/bpf"
 
 /* Of the maps' layout: another one must not be adopted. */
-#define LAYOUT 1
+#define LAYOUT 2
 
 /* Who holds the sockets that are in the lane is asked again after so long. */
 #define OWNERS_MS 5000
@@ -108,16 +108,19 @@ static int find_excluded(const struct string_list *paths, struct sl_direct_filte
 }
 
 /* Open the directory to pin in, make it if need be, and lock it. */
-static int open_directory(struct direct_lane *lane, const char *pin, uint64_t cgroup)
+static int open_directory(struct direct_lane *lane, const struct direct_settings *settings,
+			  uint64_t cgroup)
 {
+	const char *pin = settings->wanted.pin ? settings->wanted.pin : DIRECT_PIN_DEFAULT;
 	struct statfs system;
 
 	if (statfs(pin, &system) || system.f_type != BPF_FS_MAGIC) {
 		log_error("--pin %s: not a BPF file system; mount -t bpf bpf %s", pin, pin);
 		return -EINVAL;
 	}
-	snprintf(lane->path, sizeof(lane->path), "%s/sidelane-direct-%d-%llu", pin, LAYOUT,
-		 (unsigned long long)cgroup);
+	snprintf(lane->path, sizeof(lane->path), "%s/sidelane-%s-%d-%llu", pin,
+		 settings->through ? "through" : "direct", LAYOUT,
+		 (unsigned long long)(settings->through ? settings->through : cgroup));
 	if (lane->mode == DIRECT_RUN && mkdir(lane->path, 0700) && errno != EEXIST) {
 		log_error("%s: %s", lane->path, strerror(errno));
 		return -errno;
@@ -126,7 +129,8 @@ static int open_directory(struct direct_lane *lane, const char *pin, uint64_t cg
 	if (lane->directory < 0)
 		return -errno;
 	if (lane->mode != DIRECT_STATUS && flock(lane->directory, LOCK_EX | LOCK_NB)) {
-		log_error("%s: another proxyd accelerates this cgroup; stop it first", lane->path);
+		log_error("%s: another proxyd %s; stop it first", lane->path,
+			  settings->through ? "has it" : "accelerates this cgroup");
 		return -EBUSY;
 	}
 	return 0;
@@ -153,6 +157,7 @@ static void configure(struct direct_programs *programs, const struct direct_sett
 		      uint64_t id, enum fionread fionread)
 {
 	programs->rodata->cgroup_id = id;
+	programs->rodata->through_proxy = settings->through != 0;
 	programs->rodata->any_program = (__u8)settings->wanted.any_program;
 	programs->rodata->eager = settings->eager;
 	programs->rodata->watch_only = settings->mode == DIRECT_DRY_RUN;
@@ -162,6 +167,10 @@ static void configure(struct direct_programs *programs, const struct direct_sett
 	programs->bss->leave_old = !settings->wanted.existing && settings->mode == DIRECT_RUN;
 	bpf_map__set_max_entries(programs->maps.lane, SOCKETS_MAX);
 	bpf_map__set_max_entries(programs->maps.records, SOCKETS_MAX);
+	if (!settings->through)
+		return;
+	bpf_map__set_max_entries(programs->maps.offers, SOCKETS_MAX);
+	bpf_map__set_max_entries(programs->maps.offered, 2 * SOCKETS_MAX);
 }
 
 static int load(struct direct_lane *lane, const struct direct_settings *settings, uint64_t id)
@@ -227,11 +236,10 @@ static int attach(struct direct_lane *lane, const struct direct_settings *settin
 static int open_all(struct direct_lane *lane, const struct direct_settings *settings)
 {
 	uint64_t id = 0;
-	int err = open_cgroup(settings->wanted.cgroup, &lane->cgroup, &id);
+	int err = settings->through ? 0 : open_cgroup(settings->wanted.cgroup, &lane->cgroup, &id);
 
 	if (!err && lane->mode != DIRECT_DRY_RUN)
-		err = open_directory(
-			lane, settings->wanted.pin ? settings->wanted.pin : DIRECT_PIN_DEFAULT, id);
+		err = open_directory(lane, settings, id);
 	if (!err)
 		err = load(lane, settings, id);
 	if (err)
@@ -287,6 +295,16 @@ void direct_lane_free(struct direct_lane *lane)
 void direct_lane_stop(struct direct_lane *lane)
 {
 	lane->programs->bss->stopping = 1;
+}
+
+void direct_lane_resume(struct direct_lane *lane)
+{
+	lane->programs->bss->stopping = 0;
+}
+
+int direct_lane_offers(const struct direct_lane *lane)
+{
+	return bpf_map__fd(lane->programs->maps.offers);
 }
 
 struct reading {
@@ -377,7 +395,8 @@ int direct_lane_scan(struct direct_lane *lane, struct direct_counts *counts,
 		if (err)
 			return err;
 	}
-	namespaces_refresh(lane->namespaces, lane->cgroup);
+	if (lane->cgroup >= 0)
+		namespaces_refresh(lane->namespaces, lane->cgroup);
 	begin_scan(lane, list != NULL);
 	err = namespaces_visit(lane->namespaces, read_iterator, &reading, &skipped);
 	if (skipped && lane->first)
@@ -420,6 +439,8 @@ int direct_lane_totals(const struct direct_lane *lane, struct sl_direct_totals *
 		for (int verdict = 0; verdict < 4; verdict++)
 			totals->messages[verdict] += each[i].messages[verdict];
 		totals->direct += each[i].direct;
+		totals->through[0] += each[i].through[0];
+		totals->through[1] += each[i].through[1];
 		totals->passed += each[i].passed;
 		totals->vanished += each[i].vanished;
 	}

@@ -3,9 +3,10 @@
 #define PROXYD_DIRECT_LANE_H
 
 /*
- * The programs and maps of one cgroup's direct lane (bpf/direct.bpf.c). The maps are pinned, in a
- * directory named after the cgroup: a map that goes away takes out its sockets, and what these have
- * not read yet is lost. So whoever dies leaves the lane working; the next one adopts it.
+ * The programs and maps of one cgroup's direct lane (bpf/direct.bpf.c), or of one proxyd's flows
+ * (direct/offers.h). The maps are pinned, in a directory named after the cgroup: a map that goes
+ * away takes out its sockets, and what these have not read yet is lost. So whoever dies leaves the
+ * lane working; the next one adopts it.
  */
 
 #include <stdbool.h>
@@ -27,6 +28,10 @@ void direct_lane_free(struct direct_lane *lane); /* NULL is fine; what is pinned
 
 /* Nobody comes in any more, everybody leaves. */
 void direct_lane_stop(struct direct_lane *lane);
+void direct_lane_resume(struct direct_lane *lane);
+
+/* With settings->through: the map of struct sl_offer by cookie. A descriptor, the lane's own. */
+int direct_lane_offers(const struct direct_lane *lane);
 
 struct direct_counts {
 	unsigned int reasons[SL_REASONS]; /* sockets, SL_REASON_NONE: in the lane */

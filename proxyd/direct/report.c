@@ -86,15 +86,21 @@ void direct_report_add(const struct sl_sighting *sighting, void *user)
 	json_array_append_new(user, socket);
 }
 
+json_t *direct_report_sockets(const unsigned int counts[SL_REASONS])
+{
+	json_t *by_reason = json_object();
+
+	for (int i = 0; i < SL_REASONS; i++)
+		json_object_set_new(by_reason, reasons[i].name, json_integer(counts[i]));
+	return by_reason;
+}
+
 void direct_report_print_json(const struct direct_report *report)
 {
 	const struct sl_direct_totals *totals = &report->totals;
-	json_t *by_reason = json_object();
+	json_t *by_reason = direct_report_sockets(report->counts.reasons);
 	json_t *object;
 
-	for (int i = 0; i < SL_REASONS; i++)
-		json_object_set_new(by_reason, reasons[i].name,
-				    json_integer(report->counts.reasons[i]));
 	object = json_pack("{s:b,s:b,s:o,s:{s:I,s:I},s:{s:I,s:I,s:I,s:I,s:I}}", "dry_run",
 			   report->dry, "running", report->running, "sockets", by_reason, "bytes",
 			   "direct", (json_int_t)totals->direct, "tcp", (json_int_t)totals->passed,

@@ -13,6 +13,9 @@
 const char *direct_reason_name(enum sl_direct_reason reason);
 const char *direct_reason_text(enum sl_direct_reason reason);
 
+/* How many sockets there are for each reason, as an object. */
+json_t *direct_report_sockets(const unsigned int counts[SL_REASONS]);
+
 struct direct_report {
 	struct direct_counts counts;
 	struct sl_direct_totals totals;

@@ -11,25 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "direct/pace.h"
 #include "log.h"
 #include "proxy.h"
-
-/* Scans take at most a fiftieth of a core, however many sockets there are. */
-#define SCAN_SHARE 50
-
-/* While sockets are on their way they come sooner, for so many scans, */
-#define RESTLESS_SCANS 20
-#define RESTLESS_MS    10
-/* and take up to a fifth. */
-#define RESTLESS_SHARE 5
-
-static uint64_t clock_ms(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static sigset_t end_signals(void)
 {
@@ -60,18 +44,6 @@ static bool pause_for(uint64_t milliseconds, const sigset_t *signals)
 	return sigtimedwait(signals, NULL, &time) > 0;
 }
 
-/* `cpu_ms`: what it took of this thread's time. */
-static int scan(struct direct_lane *lane, struct direct_counts *counts, uint64_t *cpu_ms)
-{
-	uint64_t began = clock_ms(CLOCK_THREAD_CPUTIME_ID);
-	int err = direct_lane_scan(lane, counts, NULL, NULL);
-
-	if (err)
-		log_error("cannot visit the sockets: %s", strerror(-err));
-	*cpu_ms = clock_ms(CLOCK_THREAD_CPUTIME_ID) - began;
-	return err;
-}
-
 static void count_waits(const struct sl_sighting *sighting, void *user)
 {
 	unsigned int *waits = user; /* reader, call, other end */
@@ -99,7 +71,7 @@ static int say_what_waits(struct direct_lane *lane, int enrolled, const char *cg
 /* Take everybody out, then what is pinned. Returns 0 or a negative exit status. */
 static int drain(struct direct_lane *lane, const struct direct_settings *settings)
 {
-	uint64_t until = clock_ms(CLOCK_MONOTONIC) + settings->wanted.drain_timeout;
+	uint64_t until = pace_clock_ms(CLOCK_MONOTONIC) + settings->wanted.drain_timeout;
 	struct direct_counts counts;
 	sigset_t impatience;
 	uint64_t cpu;
@@ -111,12 +83,13 @@ static int drain(struct direct_lane *lane, const struct direct_settings *setting
 
 	direct_lane_stop(lane);
 	for (;;) {
-		if (scan(lane, &counts, &cpu))
+		if (pace_scan(lane, &counts, &cpu))
 			return -PROXY_EXIT_FAILED;
 		enrolled = direct_lane_enrolled(lane);
 		if (enrolled <= 0)
 			break;
-		if (clock_ms(CLOCK_MONOTONIC) >= until || pause_for(RESTLESS_MS + cpu, &impatience))
+		if (pace_clock_ms(CLOCK_MONOTONIC) >= until ||
+		    pause_for(PACE_RESTLESS_MS + cpu, &impatience))
 			return say_what_waits(lane, enrolled, settings->wanted.cgroup);
 	}
 	if (enrolled < 0) {
@@ -125,18 +98,6 @@ static int drain(struct direct_lane *lane, const struct direct_settings *setting
 	}
 	direct_lane_unpin(lane);
 	return 0;
-}
-
-static uint64_t until_next(const struct direct_settings *settings, unsigned int restless_scans,
-			   uint64_t cpu)
-{
-	bool hurry = restless_scans && restless_scans <= RESTLESS_SCANS;
-	uint64_t wait = settings->wanted.interval;
-	uint64_t share = hurry ? RESTLESS_SHARE : SCAN_SHARE;
-
-	if (hurry && wait > RESTLESS_MS)
-		wait = RESTLESS_MS;
-	return wait < cpu * share && !settings->eager ? cpu * share : wait;
 }
 
 int service_run(struct direct_lane *lane, const struct direct_settings *settings,
@@ -148,7 +109,7 @@ int service_run(struct direct_lane *lane, const struct direct_settings *settings
 	const sigset_t ends = end_signals();
 	bool ready = false;
 	for (;;) {
-		if (scan(lane, &counts, &cpu))
+		if (pace_scan(lane, &counts, &cpu))
 			return -PROXY_EXIT_FAILED;
 		if (!ready) {
 			log_notice("ready: accelerating %s", settings->wanted.cgroup);
@@ -156,7 +117,7 @@ int service_run(struct direct_lane *lane, const struct direct_settings *settings
 		}
 		ready = true;
 		restless = counts.restless ? restless + 1 : 0;
-		if (pause_for(until_next(settings, restless, cpu), &ends))
+		if (pause_for(pace_until_next(settings, restless, cpu), &ends))
 			break;
 	}
 	notify("STOPPING=1");
@@ -166,14 +127,15 @@ int service_run(struct direct_lane *lane, const struct direct_settings *settings
 
 int service_watch(struct direct_lane *lane, const struct direct_settings *settings)
 {
-	uint64_t until = clock_ms(CLOCK_MONOTONIC) + settings->duration_ms, cpu;
+	uint64_t until = pace_clock_ms(CLOCK_MONOTONIC) + settings->duration_ms, cpu;
 	const sigset_t ends = end_signals();
 	struct direct_counts counts;
 
 	do {
-		if (scan(lane, &counts, &cpu))
+		if (pace_scan(lane, &counts, &cpu))
 			return -PROXY_EXIT_FAILED;
-	} while (!pause_for(settings->wanted.interval, &ends) && clock_ms(CLOCK_MONOTONIC) < until);
+	} while (!pause_for(settings->wanted.interval, &ends) &&
+		 pace_clock_ms(CLOCK_MONOTONIC) < until);
 	return 0;
 }
 

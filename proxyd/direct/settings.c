@@ -169,7 +169,7 @@ static int complete(struct direct_settings *settings)
 	struct sl_direct_filter *filter = &settings->filter;
 	const char *key = config_acceleration_excess(wanted);
 
-	if (!wanted->cgroup) {
+	if (!wanted->cgroup && !settings->through) {
 		log_error("--cgroup is missing: the directory of a cgroup v2; see proxyd "
 			  "accelerate --help");
 		return -EINVAL;
@@ -196,6 +196,16 @@ int direct_settings_from_config(struct direct_settings *settings,
 				const struct config_acceleration *acceleration)
 {
 	*settings = (struct direct_settings){.wanted = *acceleration};
+	return complete(settings);
+}
+
+int direct_settings_for_flows(struct direct_settings *settings, const struct config *config,
+			      uint64_t number)
+{
+	*settings = (struct direct_settings){
+		.through = number,
+		.wanted = {.programs = config->direct_programs, .pin = config->pin, .existing = 1},
+	};
 	return complete(settings);
 }
 

@@ -28,6 +28,9 @@ struct direct_program {
 struct direct_settings {
 	enum direct_mode mode;
 	struct config_acceleration wanted; /* with its defaults */
+	/* The ends of proxyd's own flows instead of a cgroup's, pinned by this number; 0: a cgroup
+	 */
+	uint64_t through;
 	struct sl_direct_filter filter;
 	struct direct_program programs[DIRECT_PROGRAMS_MAX];
 	unsigned int program_count; /* those that are wanted, and the known ones */
@@ -50,6 +53,11 @@ int direct_settings_parse(struct direct_settings *settings, int argc, char **arg
  */
 int direct_settings_from_config(struct direct_settings *settings,
 				const struct config_acceleration *acceleration);
+
+/* For the ends of flows, as the config says, whose strings and lists stay its own. Returns as
+ * above. */
+int direct_settings_for_flows(struct direct_settings *settings, const struct config *config,
+			      uint64_t number);
 
 /* The strings and lists; zeros are fine. */
 void direct_settings_clear(struct direct_settings *settings);

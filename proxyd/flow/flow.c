@@ -14,6 +14,7 @@
 #include "flow/bandwidth.h"
 #include "flow/connect.h"
 #include "flow/mirror.h"
+#include "flow/offer.h"
 #include "flow/pump.h"
 #include "flow/relay.h"
 #include "flow/setup.h"
@@ -128,6 +129,7 @@ void flow_close(struct flow *flow, bool abort)
 	}
 	flow_close_socket(flow, DOWNSTREAM, abort);
 	flow_close_socket(flow, UPSTREAM, abort);
+	offer_withdraw(flow);
 	if (flow->pair) {
 		splice_pair_free(flow->pair);
 		flow->pair = NULL;
@@ -328,6 +330,7 @@ static void adopt(struct flow *flow, const struct config_upstream *options)
 	bandwidth_pace(flow->fds[UPSTREAM], rate);
 	flow->idle_timeout = options->idle_timeout;
 	flow->healthy_at = now_ms + options->ejection.early_reset;
+	flow->may_offer = offer_allowed(flow, rate);
 	if (options->max_lifetime)
 		worker_set_lifetime(flow, now_ms, options->max_lifetime);
 	if (flow->endpoint)
@@ -343,6 +346,9 @@ void flow_opened(struct flow *flow)
 	adopt(flow, flow->setup->options);
 	touch(flow);
 	flow->wants_kernel = flow_for_kernel_lane(flow);
+	/* In the kernel lane its traffic is not seen here. */
+	if (flow->wants_kernel || proxy->settings->direct_eager)
+		offer_make(flow);
 	if (proxy->settings->switch_lanes && proxy->kernel_lane)
 		worker_poll_soon(flow);
 	turn(flow, !flow->wants_kernel, !flow->wants_kernel);
@@ -423,11 +429,11 @@ void flow_poll(struct flow *flow)
 
 /*
  * When a byte last moved. proxyd sees none in the kernel lane, nor those that TCP sends from a full
- * buffer, slowly where it is paced; TCP knows.
+ * buffer, slowly where it is paced; TCP knows. Of the direct lane that knows.
  */
 static uint64_t last_active_ms(const struct flow *flow)
 {
-	uint64_t now_ms = worker_now_ms(), idle = now_ms;
+	uint64_t now_ms = worker_now_ms(), idle = now_ms, direct = offer_active_ms(flow);
 
 	for (int side = DOWNSTREAM; side <= UPSTREAM; side++) {
 		struct tcp_info info = {.tcpi_last_data_sent = UINT32_MAX,
@@ -440,7 +446,7 @@ static uint64_t last_active_ms(const struct flow *flow)
 		if (info.tcpi_last_data_recv < idle)
 			idle = info.tcpi_last_data_recv;
 	}
-	return now_ms - idle;
+	return now_ms - idle > direct ? now_ms - idle : direct;
 }
 
 /*

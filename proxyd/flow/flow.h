@@ -24,6 +24,7 @@ struct endpoint;
 struct interception;
 struct limit;
 struct mirror;
+struct offer;
 struct pipe;
 struct setup;
 struct share;
@@ -109,6 +110,7 @@ struct flow {
 	struct share *share;       /* of the listener's bandwidth; NULL: that has no limit */
 	struct mirror *mirror;     /* gets a copy of what goes up; NULL: none */
 	struct splice_pair *pair;  /* NULL while neither socket is enrolled */
+	struct offer *offer;       /* to the direct lane; NULL: none */
 	uint64_t idle_timeout;     /* ms; 0: none */
 	uint64_t poll_at;          /* us, worker clock */
 	/* ms: a RST by the endpoint before this counts against it; 0: not connected, or counted */
@@ -120,6 +122,7 @@ struct flow {
 	uint8_t polls;        /* polls in a row that found nothing new: back off */
 	uint8_t reset_side;   /* FLOW_RESETTING: who sent the RST */
 	bool paired;          /* both sockets are enrolled and each other's peer */
+	bool may_offer;       /* has not been offered to the direct lane, and may be */
 	bool wants_kernel;    /* to enter the kernel lane when nothing is held or unread */
 	struct traffic traffic;
 	struct direction directions[2];

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "flow/bandwidth.h"
+#include "flow/offer.h"
 #include "flow/relay.h"
 #include "flow/splicer.h"
 #include "flow/worker.h"
@@ -118,6 +119,8 @@ static void consider(struct flow *flow, int d, uint32_t bytes)
 	struct traffic_count count;
 	uint32_t segment;
 
+	if (dialogue)
+		offer_make(flow);
 	if (flow->directions[d].lane != SL_LANE_RELAY || flow->directions[d].relay_only ||
 	    flow->worker->proxy->settings->lane != LANE_AUTO || !flow->worker->splicer)
 		return;

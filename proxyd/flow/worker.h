@@ -35,6 +35,7 @@ struct proxy_shared {
 	const struct settings *settings;
 	struct room *room;
 	struct kernel_lane *kernel_lane; /* NULL: relay only */
+	struct offers *offers;           /* to the direct lane; NULL: there is none */
 	bool sock_ops;                   /* sockets are enrolled at ESTABLISHED */
 	struct worker *workers[SL_WORKERS_MAX];
 	unsigned int worker_count;

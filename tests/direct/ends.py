@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Both ends of some TCP connections, told what to do by lines on standard input.
 
-    ends.py HOST PORT PAIRS [--client-port N] [--seed N] [--blocking] [--buffer N]
+    ends.py HOST PORT PAIRS [--front PORT] [--client-port N] [--seed N] [--blocking] [--buffer N]
 
 Every byte is a function of the seed, the pair, the direction and its offset, and is checked where
 it arrives. Each command answers with one line; a wrong byte ends the program with status 1.
@@ -14,6 +14,8 @@ it arrives. Each command answers with one line; a wrong byte ends the program wi
                    with N bytes and closes; each client reads to the end
     set OPTION     on every server's socket: lowat, timestamp, oobinline, blocking; on every
                    client's: zerocopy
+    gone           each end reads to the end or to an error, then sends until that fails; the answer is
+                   how many found the connection over
     fionread       what FIONREAD says of the first server's socket
     close          all of them
 """
@@ -137,6 +139,22 @@ def set_option(pair, name):
         sys.exit(f"{name}: no such option")
 
 
+def is_over(sock):
+    """Whether the other side ends the connection: it must say so, and take nothing more."""
+    try:
+        while wait(sock, False, 10):
+            if not sock.recv(1 << 20):
+                break
+        else:
+            return False
+        for _ in range(100):
+            sock.send(b"x")
+            time.sleep(0.01)
+    except (ConnectionError, TimeoutError):
+        return True
+    return False
+
+
 def command(pairs, words):
     name, arguments = words[0], words[1:]
     if name == "talk":
@@ -158,6 +176,8 @@ def command(pairs, words):
     elif name == "set":
         for pair in pairs:
             set_option(pair, arguments[0])
+    elif name == "gone":
+        return sum(is_over(sock) for p in pairs for sock in (p.client, p.server))
     elif name == "fionread":
         return struct.unpack("i", fcntl.ioctl(pairs[0].server, termios.FIONREAD, b"\0" * 4))[0]
     elif name == "close":
@@ -176,11 +196,25 @@ def limit_buffers(sock, size):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
+def connect(client, address, tries=5):
+    """On 6.18.44 one SYN in a thousand to a SO_REUSEPORT group found no listener though it was there
+    (tracepoint tcp_send_reset: NO_SOCKET), whatever the proxy did."""
+    for left in reversed(range(tries)):
+        try:
+            client.connect(address)
+            return
+        except ConnectionRefusedError:
+            if not left:
+                raise
+            time.sleep(0.1)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("host")
     parser.add_argument("port", type=int)
     parser.add_argument("pairs", type=int)
+    parser.add_argument("--front", type=int, help="where clients connect to: a proxy")
     parser.add_argument("--client-port", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--buffer", type=int)
@@ -199,7 +233,7 @@ def main():
         if options.client_port:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             client.bind((options.host, options.client_port + i))
-        client.connect((options.host, options.port))
+        connect(client, (options.host, options.front or options.port))
         server = listener.accept()[0]
         for sock in (client, server):
             sock.setblocking(options.blocking)

@@ -1,0 +1,112 @@
+#!/bin/bash
+# The direct lane through the proxy: dialogues enter it by themselves and every byte of them is counted;
+# idle timeouts hold; what may not be paired is not; readers that do not read hold the sender; what a
+# proxyd that was killed leaves behind is read, and the next one clears it.
+. "$(dirname "$0")/through_lib.sh"
+PAIRS=200
+((QUICK == 0)) || PAIRS=20
+WINDOW=65536
+
+direct_bytes() { proxyd_status .bytes.direct; }
+carried() { proxyd_status '.bytes | .relay + .kernel'; }
+
+begin_through
+
+# ---- a dialogue, IPv4 and IPv6, each lane beneath ----
+for host in 127.0.0.1 ::1; do
+	for lane in relay auto; do
+		start_through "$host" --lane "$lane"
+		start_ends "$host" "$BACKEND" 5 --front "$FRONT"
+		ends talk 5
+		assert_equal 0 "$(proxyd_status .direct_lane.offered)" "flows offered after five turns"
+		talk_through 10
+		before=$(direct_bytes)
+		relayed=$(carried)
+		ends talk 100
+		assert_equal $((before + 5 * 2 * 100 * 64)) "$(direct_bytes)" "bytes that went direct, $host, $lane"
+		assert_equal "$relayed" "$(carried)" "bytes through proxyd's sockets"
+		# More than the window: the rest goes by TCP, behind it, and then direct again.
+		ends send 300000
+		ends drain
+		assert_equal 0 "$ANSWER" "bytes that are missing after 300000 at once"
+		ends talk 100
+		ends half 200000
+		end "$ENDS_PID"
+		assert_no_active_flows
+		stop_through
+	done
+done
+say "dialogues of 5 flows over IPv4 and IPv6, relay and auto beneath: all direct, all counted"
+
+# ---- the idle timeout sees direct bytes, and their absence ----
+IDLE_TIMEOUT=3s start_through 127.0.0.1
+start_ends 127.0.0.1 "$BACKEND" 2 --front "$FRONT"
+talk_through 4
+relayed=$(carried)
+ends talk 150 50
+assert_equal "$relayed" "$(carried)" "bytes through proxyd's sockets"
+assert_equal 2 "$(proxyd_status .flows.active)" "flows that talk for longer than their idle timeout"
+wait_until 20 no_active_flows || fail "idle flows are not closed"
+assert_equal 2 "$(proxyd_status .errors.idle_timeout)" "flows closed for idleness"
+end "$ENDS_PID"
+stop_through
+say "the idle timeout goes by direct bytes, too"
+
+# ---- who may not be paired ----
+left_out() { # WHY ARGS...
+	local why=$1
+	shift
+	start_through 127.0.0.1
+	start_ends 127.0.0.1 "$BACKEND" 1 --front "$FRONT" "$@"
+	ends talk 100 10
+	assert_equal 0 "$(direct_bytes)" "direct bytes, $why"
+	ends half 100000
+	end "$ENDS_PID"
+	stop_through
+}
+PYTHON=nobody left_out "of programs that are not known"
+left_out "of blocking sockets" --blocking
+start_proxyd --listen "127.0.0.1:$FRONT" --upstream "127.0.0.1:$BACKEND"
+assert_equal false "$(proxyd_status '.direct_lane.wanted | tostring')" "direct lane by default"
+stop_proxyd
+say "left out: unknown programs, blocking sockets, everybody by default"
+
+# ---- readers that do not read ----
+start_through 127.0.0.1
+start_ends 127.0.0.1 "$BACKEND" "$PAIRS" --front "$FRONT" --buffer 200000
+talk_through $((2 * PAIRS))
+before=$(direct_bytes)
+ends flood
+DIRECT=$(($(direct_bytes) - before))
+say "$PAIRS senders blocked after $ANSWER bytes at most; $((DIRECT / PAIRS)) of them direct"
+assert_number "$DIRECT" -le $((PAIRS * WINDOW)) "direct bytes that nobody has read"
+assert_number "$DIRECT" -gt 0 "direct bytes that nobody has read"
+ends drain
+assert_equal 0 "$ANSWER" "bytes that are missing"
+ends talk 20
+ends half 10000
+end "$ENDS_PID"
+stop_through
+
+# ---- kill -9 ----
+start_through 127.0.0.1
+start_ends 127.0.0.1 "$BACKEND" 3 --front "$FRONT"
+talk_through 6
+ends send 20000
+kill -KILL "$PROXYD_PID"
+wait "$PROXYD_PID" 2>/dev/null || true
+forget "$PROXYD_PID"
+ends drain
+assert_equal 0 "$ANSWER" "bytes sent direct before the kill that are missing"
+ends gone
+assert_equal 6 "$ANSWER" "ends whose connection is over with their proxy"
+[[ -n $(find "$PIN" -mindepth 1 -name 'sidelane-through*') ]] || fail "nothing was pinned"
+start_through 127.0.0.1
+ends close
+end "$ENDS_PID"
+start_ends 127.0.0.1 "$BACKEND" 3 --front "$FRONT"
+talk_through 6
+ends half 10000
+end "$ENDS_PID"
+stop_through
+say "kill -9: what was sent is read, both ends learn of it, the next proxyd goes on and clears"
