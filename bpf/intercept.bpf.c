@@ -15,6 +15,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
 
+#include "ranges.bpf.h"
 #include "sidelane/intercept.h"
 #include "sidelane/key.h"
 
@@ -43,29 +44,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct sl_rules);
 } rules SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2 * SL_PORT_WORDS);
-	__type(key, __u32);
-	__type(value, __u64);
-} ports SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 2 * SL_RANGES_MAX);
-	__type(key, struct sl_range);
-	__type(value, __u8);
-} destinations SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 2 * SL_RANGES_MAX);
-	__type(key, struct sl_range);
-	__type(value, __u8);
-} excluded SEC(".maps");
 
 /* From the SYN to the end of the handshake, or of the client. */
 struct {
@@ -108,11 +86,6 @@ int who_am_i(void *context)
 
 /* --- Rules ------------------------------------------------------------------------------- */
 
-static int is_mapped(const __be32 ip[4])
-{
-	return !ip[0] && !ip[1] && ip[2] == bpf_htonl(0xffff);
-}
-
 /* Its interface is in sin6_scope_id, which programs do not see: fe80::/10 is left alone. */
 static int is_link_local(const __be32 ip[4])
 {
@@ -134,15 +107,6 @@ static int user_fits(const struct sl_rules *rule)
 	return 0;
 }
 
-static int port_fits(__u32 now, __be16 port)
-{
-	__u16 number = bpf_ntohs(port);
-	__u32 index = (now & 1) * SL_PORT_WORDS + number / 64;
-	__u64 *word = bpf_map_lookup_elem(&ports, &index);
-
-	return word && *word >> (number % 64) & 1;
-}
-
 static int is_proxy(const struct sl_rules *rule, const struct sl_destination *to)
 {
 	if (to->port != rule->proxy_port)
@@ -156,20 +120,13 @@ static int is_proxy(const struct sl_rules *rule, const struct sl_destination *to
 /* The rules, if by them the connection goes to proxyd. */
 static const struct sl_rules *find_rules(const struct sl_destination *to)
 {
-	struct sl_range range = {.prefixlen = 160};
 	__u32 now = *(volatile __u32 *)&generation, index = now & 1;
 	const struct sl_rules *rule = bpf_map_lookup_elem(&rules, &index);
 
 	if (!rule || !(is_mapped(to->ip) ? rule->takes_ipv4 : rule->takes_ipv6))
 		return NULL;
-	range.generation = now;
-	__builtin_memcpy(range.ip, to->ip, sizeof(range.ip));
 	if (!to->port || is_link_local(to->ip) || is_proxy(rule, to) ||
-	    bpf_map_lookup_elem(&excluded, &range))
-		return NULL;
-	if (!rule->any_destination && !bpf_map_lookup_elem(&destinations, &range))
-		return NULL;
-	if (!rule->any_port && !port_fits(now, to->port))
+	    !is_meant(to, now, rule->any_destination, rule->any_port))
 		return NULL;
 	return user_fits(rule) ? rule : NULL;
 }

@@ -8,7 +8,9 @@
 #include "commands.h"
 #include "config/load.h"
 #include "config/usage.h"
+#include "intake/local_route.h"
 #include "intake/netfilter.h"
+#include "intake/steering.h"
 #include "log.h"
 #include "proxy.h"
 
@@ -16,7 +18,7 @@
 static int print_listener(const struct config_listener *listener)
 {
 	const struct ruleset_form form = {0};
-	int err;
+	int err = 0;
 
 	if (listener->intercept.mode <= INTERCEPT_CONNECT)
 		return 0;
@@ -26,9 +28,14 @@ static int print_listener(const struct config_listener *listener)
 			  listener->name);
 		return -EINVAL;
 	}
-	printf("# listener %s\nnft -f - <<'END'\n", listener->name);
-	err = ruleset_write(stdout, listener, &form);
-	printf("END\n");
+	printf("# listener %s\n", listener->name);
+	if (listener->intercept.mode != INTERCEPT_STEER) {
+		printf("nft -f - <<'END'\n");
+		err = ruleset_write(stdout, listener, &form);
+		printf("END\n");
+	}
+	if (!err && listener->intercept.mode != INTERCEPT_REDIRECT)
+		err = local_route_print(stdout, listener);
 	return err;
 }
 
@@ -50,11 +57,12 @@ static int print(const char *path)
 
 static int clear(void)
 {
-	unsigned int tables;
+	unsigned int tables, rules = 0, programs = 0;
 
-	if (netfilter_clear(&tables))
+	if (netfilter_clear(&tables) || local_route_clear(&rules) || steering_clear(&programs))
 		return PROXY_EXIT_FAILED;
-	printf("%u table%s removed\n", tables, tables == 1 ? "" : "s");
+	printf("removed: tables of netfilter %u, rules of routing %u, programs %u\n", tables, rules,
+	       programs);
 	return 0;
 }
 
@@ -62,8 +70,8 @@ static void print_help(void)
 {
 	printf("usage: proxyd rules --print -c FILE\n"
 	       "       proxyd rules --clear\n\n"
-	       "The rules that bring connections to listeners with `intercept`, of mode "
-	       "redirect.\n\n"
+	       "The rules of netfilter and routing that bring connections to listeners with\n"
+	       "`intercept`.\n\n"
 	       "  --print              print them as a script for sh, for listeners that have\n"
 	       "                       `rules: skip`\n"
 	       "  -c, --config FILE    of this file\n"

@@ -24,6 +24,10 @@ static void report_listen(const struct address *address, int err)
 			  text);
 	else if (err == -EACCES)
 		log_error("cannot listen on %s: ports below 1024 need CAP_NET_BIND_SERVICE", text);
+	else if (err == -EPERM)
+		log_error("cannot listen on %s: modes tproxy and steer of `intercept` take "
+			  "CAP_NET_ADMIN (for IP_TRANSPARENT)",
+			  text);
 	else if (err == -EADDRNOTAVAIL)
 		log_error("cannot listen on %s: this host has no such address", text);
 	else

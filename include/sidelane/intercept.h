@@ -6,8 +6,9 @@
 
 #include <linux/types.h>
 
-#define SL_USERS_MAX  32   /* ranges of user IDs */
-#define SL_RANGES_MAX 4096 /* of addresses, included or excluded */
+#define SL_USERS_MAX      32   /* ranges of user IDs */
+#define SL_RANGES_MAX     4096 /* of addresses, included or excluded */
+#define SL_INTERFACES_MAX 16
 
 /* Ports have a bit each. */
 #define SL_PORT_WORDS 1024
@@ -51,6 +52,16 @@ struct sl_rules {
 	__u8 any_port;
 	__u16 user_count; /* 0: any */
 	struct sl_users users[SL_USERS_MAX];
+};
+
+/* The same of what is steered. */
+struct sl_steering {
+	__u8 takes_ipv4;
+	__u8 takes_ipv6;
+	__u8 any_destination;
+	__u8 any_port;
+	__u32 interface_count; /* 0: all but loopback */
+	__u32 interfaces[SL_INTERFACES_MAX];
 };
 
 /* Key of the LPM tries; prefixlen counts the generation's 32 bits. */

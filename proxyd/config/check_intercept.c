@@ -3,6 +3,9 @@
 #include <string.h>
 
 #include "config/check.h"
+
+#include <string.h>
+
 #include "sidelane/mark.h"
 
 /* ---- What follows ------------------------------------------------------------------------- */
@@ -27,7 +30,7 @@ static void complete(struct config_intercept *intercept)
 		return;
 	if (!intercept->rules)
 		intercept->rules = INTERCEPT_RULES_INSTALL;
-	if (!intercept->traffic)
+	if (!intercept->traffic && intercept->mode != INTERCEPT_STEER)
 		intercept->traffic = intercept->cgroup || intercept->users.count ? INTERCEPT_LOCAL
 										 : INTERCEPT_ROUTED;
 }
@@ -138,6 +141,35 @@ static void check_netfilter(struct check *check, unsigned int index)
 		    "only connections of this host's processes have one; take `traffic: local`");
 }
 
+static void check_tproxy(struct check *check, unsigned int index)
+{
+	if (check->config->listeners[index].intercept.traffic & INTERCEPT_LOCAL)
+		say(check, index, ".traffic",
+		    "mode tproxy takes what comes in by an interface; for connections of this "
+		    "host's processes take mode redirect or connect");
+}
+
+static void check_steer(struct check *check, unsigned int index)
+{
+	const struct config *config = check->config;
+	const struct config_intercept *intercept = &config->listeners[index].intercept;
+
+	if (intercept->traffic)
+		say(check, index, ".traffic",
+		    "mode steer takes what comes to local addresses and, with `interfaces`, what "
+		    "is routed; leave it out");
+	if (intercept->cgroup || intercept->users.count)
+		say(check, index, intercept->cgroup ? ".cgroup" : ".uids",
+		    "mode steer does not know who connects; take mode redirect or connect");
+	for (unsigned int i = 0; i < intercept->interfaces.count; i++)
+		for (unsigned int j = 0; j < config->route_count; j++)
+			if (!strcmp(intercept->interfaces.items[i], "lo") &&
+			    config->routes[j].action == ROUTE_ORIGINAL)
+				say(check, index, ".interfaces",
+				    "by `lo` proxyd's own connections would come back; leave it "
+				    "out, or take upstreams instead of original_destination");
+}
+
 void check_intercept(struct check *check, unsigned int listener)
 {
 	switch (check->config->listeners[listener].intercept.mode) {
@@ -149,6 +181,13 @@ void check_intercept(struct check *check, unsigned int listener)
 	case INTERCEPT_REDIRECT:
 		check_redirect(check, listener);
 		check_netfilter(check, listener);
+		break;
+	case INTERCEPT_TPROXY:
+		check_tproxy(check, listener);
+		check_netfilter(check, listener);
+		break;
+	case INTERCEPT_STEER:
+		check_steer(check, listener);
 		break;
 	}
 }

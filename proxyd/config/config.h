@@ -83,6 +83,9 @@ enum intercept_mode {
 	INTERCEPT_NONE, /* they do not */
 	INTERCEPT_CONNECT,
 	INTERCEPT_REDIRECT,
+	/* From here on the local address of a connection is the destination. */
+	INTERCEPT_TPROXY,
+	INTERCEPT_STEER,
 };
 
 /* Whose connections they are, or'ed. */

@@ -68,6 +68,8 @@ static const struct schema_object limits = {
 static const struct schema_choice intercept_modes[] = {
 	{"connect", INTERCEPT_CONNECT, "by programs at the cgroup of the processes that connect"},
 	{"redirect", INTERCEPT_REDIRECT, "by netfilter, which translates the destination"},
+	{"tproxy", INTERCEPT_TPROXY, "by netfilter, which finds the listener's socket"},
+	{"steer", INTERCEPT_STEER, "by a program that finds the listener's socket"},
 	{0},
 };
 
@@ -96,12 +98,13 @@ static const struct schema_key intercept_keys[] = {
 	{"on_exit", "Where new connections go when proxyd is gone, even by `kill -9`.",
 	 .type = &value_choice, INTERCEPT(on_exit), .otherwise = "`open`", .restart = true,
 	 .choices = intercept_exits},
-	{"traffic", "Whose connections; of `redirect`.", .type = &value_choices, INTERCEPT(traffic),
+	{"traffic", "Whose connections; of `redirect` and, but for `local`, `tproxy`.",
+	 .type = &value_choices, INTERCEPT(traffic),
 	 .otherwise = "`local` with `cgroup` or `uids`, else `routed`", .restart = true,
 	 .choices = intercept_traffic},
 	{"interfaces",
 	 "Only those that come in, or of `local` ones leave, by these network "
-	 "interfaces.",
+	 "interfaces. `steer` takes what is routed through this host only with them.",
 	 .type = &value_names, INTERCEPT(interfaces), .otherwise = "all but `lo`"},
 	{"rules", "Who puts the rules of netfilter and routing in place.", .type = &value_choice,
 	 INTERCEPT(rules), .otherwise = "`install`", .restart = true, .choices = intercept_rules},

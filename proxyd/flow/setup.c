@@ -129,7 +129,8 @@ static void follow_route(struct flow *flow, const struct config_route *route)
 	case ROUTE_ORIGINAL:
 		setup->options = &setup->plan->config->direct;
 		/* To where it was accepted it would come in again, and again. */
-		if (destination_is_own(&setup->destination, flow->fds[DOWNSTREAM])) {
+		if (destination_is_own(&setup->destination, flow->fds[DOWNSTREAM],
+				       setup->listener)) {
 			reject(flow, ERROR_NO_ROUTE);
 			return;
 		}

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "intake/destination.h"
 
-#include <string.h>
-
 /* linux/netfilter_ipv4.h and netfilter_ipv6/ip6_tables.h cannot be had beside netinet/in.h. */
 #define ORIGINAL_DESTINATION 80
 
 #include "intake/interception.h"
-#include "policy/cidr.h"
 
 void destination_of(int fd, const struct interception *interception, struct address *out)
 {
@@ -24,16 +21,21 @@ void destination_of(int fd, const struct interception *interception, struct addr
 		out->length = 0;
 }
 
-bool destination_is_own(const struct address *destination, int fd)
+/* The local address is the destination itself, so that cannot tell. */
+static bool is_at(const struct address *destination, const struct address *listener)
+{
+	/* sin_port and sin6_port are at the same place. */
+	return address_is_any(listener) ? destination->ipv4.sin_port == listener->ipv4.sin_port
+					: address_equal(destination, listener);
+}
+
+bool destination_is_own(const struct address *destination, int fd,
+			const struct config_listener *listener)
 {
 	struct address local = {.length = sizeof(local.ipv6)};
-	uint8_t own[16], there[16];
 
 	if (!destination->length || getsockname(fd, &local.any, &local.length))
 		return true;
-	cidr_address_bytes(&local, own);
-	cidr_address_bytes(destination, there);
-	/* sin_port and sin6_port are at the same place. */
-	return !memcmp(own, there, sizeof(own)) &&
-	       local.ipv4.sin_port == destination->ipv4.sin_port;
+	return listener->intercept.mode >= INTERCEPT_TPROXY ? is_at(destination, &listener->address)
+							    : address_equal(destination, &local);
 }

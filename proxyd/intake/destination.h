@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "config/address.h"
+#include "config/config.h"
 
 struct interception;
 
@@ -15,7 +15,8 @@ struct interception;
  */
 void destination_of(int fd, const struct interception *interception, struct address *out);
 
-/* Whether the destination is the very address that the connection was accepted on. */
-bool destination_is_own(const struct address *destination, int fd);
+/* Whether the destination is the very address that the listener has accepted the connection on. */
+bool destination_is_own(const struct address *destination, int fd,
+			const struct config_listener *listener);
 
 #endif

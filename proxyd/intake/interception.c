@@ -5,15 +5,15 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "intake/claim.h"
+#include "intake/range_maps.h"
 #include "intake/redirection.h"
+#include "intake/steering.h"
 #include "interceptor.skel.h"
 #include "log.h"
 #include "probe/cgroup.h"
@@ -25,7 +25,8 @@
 
 struct interception {
 	atomic_uint references;
-	struct redirection *redirection; /* of mode redirect, which has nothing of what follows */
+	struct redirection *redirection; /* of modes redirect and tproxy, or ... */
+	struct steering *steering;       /* ... steer; what follows is of connect */
 	struct interceptor *programs;
 	struct bpf_link *links[LINKS];
 	int cgroup; /* whose connections are intercepted */
@@ -122,6 +123,8 @@ int interception_new(const struct config_listener *listener, const char *own_cgr
 	interception->claim = (struct claim){{-1, -1}};
 	if (listener->intercept.mode == INTERCEPT_CONNECT)
 		err = begin_connect(interception, listener, own_cgroup);
+	else if (listener->intercept.mode == INTERCEPT_STEER)
+		err = steering_new(listener, &interception->steering);
 	else
 		err = redirection_new(listener, &interception->redirection);
 	if (err)
@@ -153,6 +156,7 @@ void interception_unref(struct interception *interception)
 	interceptor__destroy(interception->programs);
 	redirection_free(interception->redirection);
 	claim_drop(&interception->claim);
+	steering_free(interception->steering);
 	if (interception->cgroup >= 0)
 		close(interception->cgroup);
 	if (interception->own >= 0)
@@ -184,54 +188,8 @@ static void set_target(const struct address *address, struct sl_rules *rules)
 		       sizeof(rules->proxy_ip6));
 }
 
-static int set_ranges(const struct bpf_map *map, const struct cidr_list *list, uint32_t generation)
-{
-	const uint8_t yes = 1;
-	int err = 0;
-
-	for (unsigned int i = 0; !err && i < list->count; i++) {
-		struct sl_range range = {32u + list->items[i].prefix, generation, {0}};
-
-		memcpy(range.ip, list->items[i].bytes, sizeof(range.ip));
-		err = bpf_map_update_elem(bpf_map__fd(map), &range, &yes, BPF_ANY);
-	}
-	return err;
-}
-
-static int set_ports(const struct bpf_map *map, const struct port_list *list, uint32_t generation)
-{
-	uint64_t words[SL_PORT_WORDS] = {0};
-	int err = 0;
-
-	for (unsigned int i = 0; i < list->count; i++)
-		for (uint32_t port = list->items[i].first; port <= list->items[i].last; port++)
-			words[port / 64] |= UINT64_C(1) << port % 64;
-	for (uint32_t i = 0; !err && i < SL_PORT_WORDS; i++) {
-		uint32_t index = (generation & 1) * SL_PORT_WORDS + i;
-
-		err = bpf_map_update_elem(bpf_map__fd(map), &index, &words[i], BPF_ANY);
-	}
-	return err;
-}
-
-/* Take out what has another generation. */
-static void clear_ranges(const struct bpf_map *map, uint32_t generation)
-{
-	struct sl_range range, *previous = NULL;
-	int fd = bpf_map__fd(map);
-
-	while (!bpf_map_get_next_key(fd, previous, &range)) {
-		if (range.generation != generation) {
-			bpf_map_delete_elem(fd, &range);
-			previous = NULL; /* a key that is gone has no successor */
-		} else {
-			previous = &range;
-		}
-	}
-}
-
-static int write_rules(const struct interceptor *programs, const struct config_listener *listener,
-		       uint32_t generation)
+static int write_rules(const struct interceptor *programs, const struct range_maps *maps,
+		       const struct config_listener *listener, uint32_t generation)
 {
 	const struct config_intercept *config = &listener->intercept;
 	struct sl_rules rules = {
@@ -248,20 +206,10 @@ static int write_rules(const struct interceptor *programs, const struct config_l
 		rules.users[i] = (struct sl_users){config->users.items[i].first,
 						   config->users.items[i].last};
 	set_target(&listener->address, &rules);
-	err = set_ranges(programs->maps.destinations, &config->destinations, generation);
-	if (!err)
-		err = set_ranges(programs->maps.excluded, &config->exclude, generation);
-	if (!err)
-		err = set_ports(programs->maps.ports, &config->ports, generation);
+	err = range_maps_write(maps, config, generation);
 	return err ? err
 		   : bpf_map_update_elem(bpf_map__fd(programs->maps.rules), &index, &rules,
 					 BPF_ANY);
-}
-
-static void keep_generation(const struct interceptor *programs, uint32_t generation)
-{
-	clear_ranges(programs->maps.destinations, generation);
-	clear_ranges(programs->maps.excluded, generation);
 }
 
 /* --- Attaching --------------------------------------------------------------------------- */
@@ -296,38 +244,43 @@ void interception_end(struct interception *interception, const struct config_lis
 		redirection_end(interception->redirection, listener, for_good);
 	if (interception)
 		claim_drop(&interception->claim);
+	if (interception && interception->steering)
+		steering_end(interception->steering, for_good);
 	for (int i = LINKS - 1; interception && i >= FIRST_CONNECT; i--) {
 		bpf_link__destroy(interception->links[i]);
 		interception->links[i] = NULL;
 	}
 }
 
-int interception_follow(struct interception *interception, const struct config_listener *listener)
+static int follow_connect(struct interception *interception, const struct config_listener *listener)
 {
 	struct interceptor *programs = interception->programs;
-	uint32_t now;
-	int err;
+	const struct range_maps maps = {programs->maps.destinations, programs->maps.excluded,
+					programs->maps.ports};
+	uint32_t now = programs->bss->generation;
+	int err = write_rules(programs, &maps, listener, now + 1);
 
-	if (interception->redirection)
-		return redirection_follow(interception->redirection, listener);
-	now = programs->bss->generation;
-	err = write_rules(programs, listener, now + 1);
 	if (!err)
 		err = attach(interception);
-	if (err) {
+	if (err)
 		log_error("listener %s: cannot set up `intercept`: %s%s", listener->name,
 			  strerror(-err),
 			  err == -E2BIG    ? "; it takes 32 ranges of user IDs"
 			  : err == -ENOSPC ? "; it takes 4096 address ranges"
 					   : "");
-		keep_generation(programs, now);
-		return err;
-	}
-	__atomic_store_n(&programs->bss->generation, now + 1, __ATOMIC_RELEASE);
-	/* Whoever began by the old rules ends by them: programs run within RCU. */
-	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
-	keep_generation(programs, now + 1);
-	return 0;
+	else
+		range_maps_switch(&programs->bss->generation, now + 1);
+	range_maps_keep(&maps, err ? now : now + 1);
+	return err;
+}
+
+int interception_follow(struct interception *interception, const struct config_listener *listener)
+{
+	if (interception->redirection)
+		return redirection_follow(interception->redirection, listener);
+	if (interception->steering)
+		return steering_follow(interception->steering, listener);
+	return follow_connect(interception, listener);
 }
 
 /* --- Connections ------------------------------------------------------------------------- */
@@ -336,6 +289,8 @@ int interception_claim(const struct interception *interception, int listening)
 {
 	const struct sl_destination none = {0};
 
+	if (interception->steering)
+		return steering_claim(interception->steering, listening);
 	if (!interception->programs)
 		return 0;
 	return bpf_map_update_elem(bpf_map__fd(interception->programs->maps.accepted), &listening,

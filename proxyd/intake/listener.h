@@ -16,4 +16,13 @@ int listener_check(const struct address *address);
  */
 int listener_open(const struct config_listener *config);
 
+/* Whether it takes connections of the family; [::] takes both. */
+bool listener_takes(const struct config_listener *config, bool ipv6);
+
+/*
+ * Wait for the kernel to send what was left in the sockets of a listener's port at their close(2):
+ * for a few seconds, if a client does not acknowledge it.
+ */
+void listener_await_tail(unsigned int port);
+
 #endif

@@ -3,15 +3,14 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "intake/listener.h"
+#include "intake/local_route.h"
 #include "intake/netfilter.h"
-
-/* A client that does not acknowledge what is left for it holds proxyd's end up no longer. */
-#define TAIL_S 3
 
 struct redirection {
 	struct netfilter *netfilter; /* NULL: the rules are somebody else's */
+	struct local_route *route;   /* of mode tproxy */
 	bool closed;                 /* they outlive proxyd */
 	unsigned int port;           /* of the listener */
 	bool began;
@@ -25,8 +24,10 @@ int redirection_new(const struct config_listener *listener, struct redirection *
 
 	if (!err && listener->intercept.rules == INTERCEPT_RULES_INSTALL)
 		err = netfilter_new(&redirection->netfilter);
+	if (!err && redirection->netfilter && listener->intercept.mode == INTERCEPT_TPROXY)
+		err = local_route_new(&redirection->route);
 	if (err) {
-		free(redirection);
+		redirection_free(redirection);
 		return err;
 	}
 	redirection->closed = listener->intercept.on_exit == INTERCEPT_EXIT_CLOSED;
@@ -34,58 +35,32 @@ int redirection_new(const struct config_listener *listener, struct redirection *
 	return 0;
 }
 
-/*
- * Whether the kernel still sends what was left in the sockets of a port at their close(2): without
- * translation it would come from an address that the client does not know.
- */
-static bool has_tail(unsigned int port, const char *table)
-{
-	/* Of enum tcp_states: FIN_WAIT1, LAST_ACK, CLOSING. */
-	static const unsigned int waiting = 1u << 4 | 1u << 9 | 1u << 11;
-	FILE *sockets = fopen(table, "r");
-	unsigned int local, state;
-	char line[256];
-	bool found = false;
-
-	while (sockets && !found && fgets(line, sizeof(line), sockets))
-		found = sscanf(line, " %*[^:]: %*[^:]:%x %*s %x", &local, &state) == 2 &&
-			local == port && state < 32 && waiting >> state & 1;
-	if (sockets)
-		fclose(sockets);
-	return found;
-}
-
-static void await_tail(unsigned int port)
-{
-	const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
-
-	for (int i = 0; i < TAIL_S * 50; i++) {
-		if (!has_tail(port, "/proc/self/net/tcp") && !has_tail(port, "/proc/self/net/tcp6"))
-			return;
-		nanosleep(&pause, NULL);
-	}
-}
-
 void redirection_free(struct redirection *redirection)
 {
 	if (!redirection)
 		return;
 	if (redirection->netfilter && redirection->removed)
-		await_tail(redirection->port);
+		listener_await_tail(redirection->port);
 	if (redirection->netfilter && redirection->removed)
 		netfilter_remove(redirection->netfilter);
+	if (redirection->route && (!redirection->closed || redirection->removed))
+		local_route_remove(redirection->route);
 	netfilter_free(redirection->netfilter);
+	local_route_free(redirection->route);
 	free(redirection);
 }
 
 int redirection_follow(struct redirection *redirection, const struct config_listener *listener)
 {
 	const struct ruleset_form form = {.owned = !redirection->closed};
-	int err;
+	int err = 0;
 
 	if (!redirection->netfilter)
 		return 0;
-	err = netfilter_put(redirection->netfilter, listener, &form);
+	if (redirection->route)
+		err = local_route_follow(redirection->route, listener);
+	if (!err)
+		err = netfilter_put(redirection->netfilter, listener, &form);
 	redirection->port = ntohs(listener->address.ipv4.sin_port);
 	redirection->began = redirection->began || !err;
 	redirection->removed = redirection->removed && err;

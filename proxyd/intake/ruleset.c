@@ -8,12 +8,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "intake/listener.h"
 #include "log.h"
 #include "sidelane/mark.h"
 
-/* Before the destination is translated by anybody else: nf_nat's own are at -100, mangle at -150.
+/* Before anybody else translates the destination, at -100; before the routing decision, at mangle.
  */
-#define NAT_PRIORITY (-101)
+#define NAT_PRIORITY    (-101)
+#define TPROXY_PRIORITY (-150)
 
 const char *ruleset_name(const struct config_listener *listener, char name[RULESET_NAME])
 {
@@ -26,39 +28,30 @@ const char *ruleset_name(const struct config_listener *listener, char name[RULES
 	return name;
 }
 
+static bool is_tproxy(const struct config_listener *listener)
+{
+	return listener->intercept.mode == INTERCEPT_TPROXY;
+}
+
 /* ---- Parts of a rule ---------------------------------------------------------------------- */
 
-static bool is_mapped(const struct cidr *cidr)
-{
-	static const struct cidr mapped = {{[10] = 0xff, [11] = 0xff}, 96};
-
-	return cidr_holds(&mapped, cidr);
-}
-
-/* Part of the range, or NULL, as nft writes addresses of that family. */
-static const char *of_family(const struct cidr *cidr, bool ipv6, char text[CIDR_TEXT])
-{
-	static const struct cidr all_ipv4 = {{[10] = 0xff, [11] = 0xff}, 96};
-
-	if (ipv6)
-		return is_mapped(cidr) ? NULL : cidr_format(cidr, text);
-	if (is_mapped(cidr))
-		return cidr_format(cidr, text);
-	return cidr_holds(cidr, &all_ipv4) ? strcpy(text, "0.0.0.0/0") : NULL;
-}
-
 /* Returns how many of the ranges are of the family. */
-static unsigned int write_addresses(FILE *out, const struct cidr_list *list, bool ipv6)
+static unsigned int write_addresses(FILE *out, const char *before, const struct cidr_list *list,
+				    bool ipv6)
 {
-	const char *before = ipv6 ? " ip6 daddr { " : " ip daddr { ";
 	unsigned int count = 0;
 	char text[CIDR_TEXT];
 
 	for (unsigned int i = 0; i < list->count; i++) {
-		const char *range = of_family(&list->items[i], ipv6, text);
+		const char *range = cidr_of_family(&list->items[i], ipv6, text);
 
-		if (range)
-			fprintf(out, "%s%s", count++ ? ", " : before, range);
+		if (!range)
+			continue;
+		if (count++)
+			fputs(", ", out);
+		else
+			fprintf(out, "%s%s daddr { ", before, ipv6 ? "ip6" : "ip");
+		fputs(range, out);
 	}
 	if (count)
 		fputs(" }", out);
@@ -76,20 +69,22 @@ static void write_ranges(FILE *out, const char *what, const struct port_list *li
 	fputs(" }", out);
 }
 
+/*
+ * Without connection tracking, answers look like what is asked: only a SYN begins a connection, and
+ * what follows it is known by its socket. With SYN cookies there is none yet.
+ */
+static void write_new(FILE *out, const struct config_listener *listener)
+{
+	if (is_tproxy(listener))
+		fputs(" tcp flags & (fin | syn | rst | ack) == syn", out);
+}
+
 static void write_ports(FILE *out, const struct port_list *ports)
 {
 	if (ports->count)
 		write_ranges(out, "tcp dport", ports);
 	else
 		fputs(" meta l4proto tcp", out);
-}
-
-static bool is_of_family(const struct config_listener *listener, bool ipv6)
-{
-	const struct address *address = &listener->address;
-
-	/* [::] takes both. */
-	return ipv6 == (address->any.sa_family == AF_INET6) || (!ipv6 && address_is_any(address));
 }
 
 /* ---- Rules -------------------------------------------------------------------------------- */
@@ -103,33 +98,64 @@ static void write_keeper(FILE *out, unsigned int port)
 	fprintf(out, "\t\ttcp dport 0 redirect to :%u\n", port);
 }
 
+static void write_verdict(FILE *out, const struct config_listener *listener, bool ipv6)
+{
+	const struct address *address = &listener->address;
+	unsigned int port = ntohs(address->ipv4.sin_port);
+	char text[ADDRESS_TEXT];
+
+	if (!is_tproxy(listener))
+		fprintf(out, " redirect to :%u\n", port);
+	else if (address_is_any(address))
+		fprintf(out, " tproxy %s to :%u", ipv6 ? "ip6" : "ip", port);
+	else
+		fprintf(out, " tproxy %s to %s", ipv6 ? "ip6" : "ip",
+			address_format(address, text));
+	if (is_tproxy(listener))
+		fprintf(out, " meta mark set meta mark | %#x accept\n", SL_MARK_LOCAL);
+}
+
+/* Returns false when there is nothing of the family. */
+static bool write_match(FILE *out, const struct config_listener *listener, bool ipv6)
+{
+	const struct config_intercept *intercept = &listener->intercept;
+
+	fprintf(out, "\t\tmeta nfproto %s", ipv6 ? "ipv6" : "ipv4");
+	if (intercept->destinations.count &&
+	    !write_addresses(out, " ", &intercept->destinations, ipv6)) {
+		fputs(" return\n", out);
+		return false;
+	}
+	write_ports(out, &intercept->ports);
+	write_new(out, listener);
+	return true;
+}
+
 static void write_taken(FILE *out, const struct config_listener *listener, bool ipv6)
 {
 	const struct config_intercept *intercept = &listener->intercept;
-	unsigned int port = ntohs(listener->address.ipv4.sin_port);
 
-	if (!is_of_family(listener, ipv6))
+	if (!listener_takes(listener, ipv6))
 		return;
-	fputs("\t\t", out);
-	if (write_addresses(out, &intercept->exclude, ipv6))
-		fputs(" return\n\t\t", out);
-	fprintf(out, "meta nfproto %s", ipv6 ? "ipv6" : "ipv4");
-	if (intercept->destinations.count &&
-	    !write_addresses(out, &intercept->destinations, ipv6)) {
-		/* None of this family. */
+	if (write_addresses(out, "\t\t", &intercept->exclude, ipv6))
 		fputs(" return\n", out);
+	if (!write_match(out, listener, ipv6))
 		return;
+	write_verdict(out, listener, ipv6);
+	/* Without a socket, tproxy lets the next rule see the packet (nft_tproxy_eval, NFT_BREAK).
+	 */
+	if (is_tproxy(listener) && intercept->on_exit == INTERCEPT_EXIT_CLOSED) {
+		write_match(out, listener, ipv6);
+		fputs(" reject with tcp reset\n", out);
 	}
-	write_ports(out, &intercept->ports);
-	fprintf(out, " redirect to :%u\n", port);
 }
 
 static void write_common(FILE *out, const struct config_listener *listener, bool draining)
 {
 	fputs("\tchain taken {\n", out);
-	if (draining) {
+	if (draining && !is_tproxy(listener)) {
 		write_keeper(out, ntohs(listener->address.ipv4.sin_port));
-	} else {
+	} else if (!draining) {
 		write_taken(out, listener, false);
 		write_taken(out, listener, true);
 	}
@@ -226,13 +252,31 @@ static void write_coming(FILE *out, const struct config_intercept *intercept)
 	}
 }
 
-static void write_prerouting(FILE *out, const struct config_intercept *intercept)
+/*
+ * Packets of connections that were taken, or that proxyd made from another's address. `wildcard` is
+ * not told of a handshake that is under way (6.18, nft_socket_eval: sk_fullsock); without it what
+ * is for others and the listener's port would seem to be for the listener.
+ */
+static void write_known(FILE *out, const struct config_listener *listener)
 {
 	fprintf(out,
+		"\t\tmeta l4proto tcp socket transparent 1 socket wildcard 0 "
+		"meta mark set meta mark | %#x accept\n"
+		"\t\ttcp dport != %u socket transparent 1 meta mark set meta mark | %#x accept\n",
+		SL_MARK_LOCAL, ntohs(listener->address.ipv4.sin_port), SL_MARK_LOCAL);
+}
+
+static void write_prerouting(FILE *out, const struct config_listener *listener)
+{
+	bool tproxy = is_tproxy(listener);
+
+	fprintf(out,
 		"\tchain prerouting {\n"
-		"\t\ttype nat hook prerouting priority %d; policy accept;\n",
-		NAT_PRIORITY);
-	write_coming(out, intercept);
+		"\t\ttype %s hook prerouting priority %d; policy accept;\n",
+		tproxy ? "filter" : "nat", tproxy ? TPROXY_PRIORITY : NAT_PRIORITY);
+	if (tproxy)
+		write_known(out, listener);
+	write_coming(out, &listener->intercept);
 	fputs("\t}\n", out);
 }
 
@@ -254,7 +298,7 @@ int ruleset_write(FILE *out, const struct config_listener *listener,
 			  "below its root",
 			  listener->name, intercept->cgroup, strerror(-err));
 	if (intercept->traffic & ~(unsigned int)INTERCEPT_LOCAL)
-		write_prerouting(out, intercept);
+		write_prerouting(out, listener);
 	fputs("}\n", out);
 	return err;
 }

@@ -99,6 +99,17 @@ static bool shares(const uint8_t one[16], const uint8_t other[16], unsigned int 
 	return !rest || !((one[bits / 8] ^ other[bits / 8]) >> (8 - rest));
 }
 
+const char *cidr_of_family(const struct cidr *cidr, bool ipv6, char text[CIDR_TEXT])
+{
+	static const struct cidr ipv4 = {{[10] = 0xff, [11] = 0xff}, 96};
+
+	if (cidr_holds(&ipv4, cidr))
+		return ipv6 ? NULL : cidr_format(cidr, text);
+	if (ipv6)
+		return cidr_format(cidr, text);
+	return cidr_holds(cidr, &ipv4) ? strcpy(text, "0.0.0.0/0") : NULL;
+}
+
 bool cidr_holds(const struct cidr *outer, const struct cidr *inner)
 {
 	return outer->prefix <= inner->prefix && shares(outer->bytes, inner->bytes, outer->prefix);

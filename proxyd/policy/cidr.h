@@ -32,6 +32,9 @@ int cidr_parse(const char *text, struct cidr *out, const char **why);
 /* Write the range as cidr_parse() takes it, always with its prefix. Returns `text`. */
 const char *cidr_format(const struct cidr *cidr, char text[CIDR_TEXT]);
 
+/* The same for that part of it which is of one family; NULL: there is none. */
+const char *cidr_of_family(const struct cidr *cidr, bool ipv6, char text[CIDR_TEXT]);
+
 /* Whether every address of `inner` is in `outer`. */
 bool cidr_holds(const struct cidr *outer, const struct cidr *inner);
 

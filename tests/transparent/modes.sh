@@ -2,12 +2,12 @@
 # Programs of a host behind proxyd's, who know nothing of it: whom they ask for answers, and they
 # believe to talk to it; what they send goes by the lane; proxyd's end is what was asked for.
 #
-#   modes.sh redirect|local LANE
+#   modes.sh redirect|local|tproxy|steer LANE
 #     local: redirect, of processes of proxyd's own host
 set -euo pipefail
 . "$(dirname "$0")/net.sh"
 . "$HERE/servers.sh"
-MODE=${1:?"usage: $TEST.sh redirect|local LANE"}
+MODE=${1:?"usage: $TEST.sh redirect|local|tproxy|steer LANE"}
 TEST=$TEST.$MODE
 shift
 take_lane "$@"
@@ -22,6 +22,8 @@ local)
 	INTERCEPT="mode: redirect, uids: [0-100000]"
 	PREFIX=(nsenter --net="/run/netns/$PROXY")
 	;;
+tproxy) INTERCEPT="mode: tproxy" ;;
+steer) INTERCEPT="mode: steer, interfaces: [clients]" ;;
 *) fail "$MODE: no such mode" ;;
 esac
 
@@ -47,10 +49,20 @@ follow() { # MORE-OF-INTERCEPT
 	"$PROXYD" reload --control "$CONTROL" || fail "the reload to '$1' was refused"
 }
 
-tables() { on "$PROXY" nft list tables; }
-no_tables() { [[ -z $(tables) ]]; }
-assert_no_rules() { # WHEN
-	wait_until 10 no_tables || fail "$1: $(tables)"
+# Tables of netfilter, programs, routes, and rules of routing with WHAT.
+traces() { # [WHAT]
+	on "$PROXY" nft list tables
+	on "$PROXY" ip route show table all | grep -w 760015001 || true
+	on "$PROXY" ip -6 route show table all | grep -w 760015001 || true
+	find /sys/fs/bpf -name "proxyd_*"
+	[[ ${1-} != rules ]] || {
+		on "$PROXY" ip rule
+		on "$PROXY" ip -6 rule
+	} | grep 7600 || true
+}
+no_traces() { [[ -z $(traces "$@") ]]; }
+assert_no_traces() { # WHEN [rules]
+	wait_until 10 no_traces "${@:2}" || fail "$1: $(traces "${@:2}")"
 }
 
 ask() { # ADDRESS
@@ -63,6 +75,13 @@ assert_passes() { # 0|1 ADDRESS
 	before=$(proxyd_status .flows.total)
 	assert_equal "$2" "$(ask "$2")" "who answers for $2"
 	assert_equal "$1" $(($(proxyd_status .flows.total) - before)) "flows through proxyd to $2"
+}
+
+assert_refused() { # ADDRESS WHEN
+	local status=0
+	ask "$1" >"$TMP/refused" || status=$?
+	# 7: curl could not connect.
+	assert_equal 7 "$status" "curl's exit status for $1 $2"
 }
 
 # ---- a connection that lives through it ----
@@ -95,12 +114,13 @@ test_drain() {
 	begin_dialogue
 	kill -TERM "$PROXYD_PID"
 	wait_until 20 grep -q 'accepting no more' "$PROXYD_LOG" || fail "proxyd does not drain"
-	assert_equal 10.9.2.2 "$(ask 10.9.2.2)" "who answers while proxyd drains"
+	# Routes do not tell new connections from those that live: steered ones have to wait.
+	[[ $MODE == steer ]] || assert_equal 10.9.2.2 "$(ask 10.9.2.2)" "who answers while proxyd drains"
 	assert_dialogue drain
 	end_dialogue
 	proxyd_ended 20
 	assert_equal 0 "$PROXYD_EXIT" "proxyd's exit status after SIGTERM"
-	assert_no_rules "after SIGTERM"
+	assert_no_traces "after SIGTERM" rules
 }
 
 test_kill_open() {
@@ -110,7 +130,8 @@ test_kill_open() {
 	remember_traces
 	kill -9 "$PROXYD_PID"
 	proxyd_ended 10
-	assert_no_rules "after kill -9"
+	# Routes and rules of tproxy stay, where no packet meets them.
+	[[ $MODE == tproxy ]] || assert_no_traces "after kill -9"
 	assert_equal 10.9.2.2 "$(ask 10.9.2.2)" "who answers after kill -9"
 	assert_equal fd09:2::2 "$(ask '[fd09:2::2]')" "who answers after kill -9"
 	(echo late >&"$ASK") 2>/dev/null || true
@@ -118,29 +139,27 @@ test_kill_open() {
 	exec {ASK}>&- {ANSWER}<&-
 }
 
-assert_refused() { # ADDRESS WHEN
-	local status=0
-	ask "$1" >"$TMP/refused" || status=$?
-	# 7: curl could not connect.
-	assert_equal 7 "$status" "curl's exit status for $1 $2"
+# What refuses stays in the kernel.
+end_closed() { # SIGNAL
+	kill "-$1" "$PROXYD_PID"
+	BPF_IDS=()
+	proxyd_ended 20
 }
 
 test_kill_closed() {
 	begin ", on_exit: closed"
 	assert_passes 1 10.9.2.2
-	remember_traces
-	kill -9 "$PROXYD_PID"
-	proxyd_ended 10
+	end_closed KILL
 	assert_refused 10.9.2.2 "after kill -9, closed"
 	assert_refused '[fd09:2::2]' "after kill -9, closed"
 	# The next one goes on with what it finds.
 	begin ", on_exit: closed"
 	assert_passes 1 10.9.2.2
-	stop_proxyd
+	end_closed TERM
 	assert_refused 10.9.2.2 "after SIGTERM, closed"
 	on "$PROXY" "$PROXYD" rules --clear
 	assert_equal 10.9.2.2 "$(ask 10.9.2.2)" "who answers after rules --clear"
-	assert_no_rules "after rules --clear"
+	assert_no_traces "after rules --clear" rules
 }
 
 begin_network

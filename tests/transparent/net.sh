@@ -6,7 +6,8 @@
 #   fd09:1::2 -- fd09:1::1 proxy fd09:2::1 -- fd09:2::2
 if [[ -z ${SIDELANE_BACKEND-} ]] && ((EUID == 0)); then
 	# shellcheck disable=SC2016 # for the inner shell
-	SIDELANE_BACKEND=here exec unshare --net bash -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
+	SIDELANE_BACKEND=here exec unshare --net --mount bash -c '
+		mount -t bpf bpf /sys/fs/bpf && ip link set lo up && exec "$0" "$@"' "$0" "$@"
 fi
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 need_root
