@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,9 +14,11 @@
 #include "intake/claim.h"
 #include "intake/range_maps.h"
 #include "intake/redirection.h"
+#include "intake/ruleset.h"
 #include "intake/steering.h"
 #include "interceptor.skel.h"
 #include "log.h"
+#include "probe/capabilities.h"
 #include "probe/cgroup.h"
 #include "sidelane/intercept.h"
 #include "sidelane/key.h"
@@ -25,6 +28,10 @@
 
 struct interception {
 	atomic_uint references;
+	enum intercept_mode mode;
+	enum intercept_exit on_exit;
+	enum intercept_rules rules;
+	char name[RULESET_NAME];         /* of the listener, once its port is known */
 	struct redirection *redirection; /* of modes redirect and tproxy, or ... */
 	struct steering *steering;       /* ... steer; what follows is of connect */
 	struct interceptor *programs;
@@ -121,7 +128,15 @@ int interception_new(const struct config_listener *listener, const char *own_cgr
 	atomic_init(&interception->references, 1);
 	interception->cgroup = interception->own = -1;
 	interception->claim = (struct claim){{-1, -1}};
-	if (listener->intercept.mode == INTERCEPT_CONNECT)
+	interception->mode = listener->intercept.mode;
+	interception->on_exit = listener->intercept.on_exit;
+	interception->rules = listener->intercept.rules;
+	if (listener->intercept.mode != INTERCEPT_CONNECT && !capability_held(CAP_NET_ADMIN)) {
+		log_error("listener %s: missing CAP_NET_ADMIN to mark connections and to put rules "
+			  "in place; grant it (AmbientCapabilities= in a systemd unit)",
+			  listener->name);
+		err = -EPERM;
+	} else if (listener->intercept.mode == INTERCEPT_CONNECT)
 		err = begin_connect(interception, listener, own_cgroup);
 	else if (listener->intercept.mode == INTERCEPT_STEER)
 		err = steering_new(listener, &interception->steering);
@@ -139,6 +154,18 @@ struct interception *interception_ref(struct interception *interception)
 	if (interception)
 		atomic_fetch_add_explicit(&interception->references, 1, memory_order_relaxed);
 	return interception;
+}
+
+bool interception_resumes(const struct interception *interception,
+			  const struct config_listener *listener)
+{
+	const struct config_intercept *intercept = &listener->intercept;
+	char name[RULESET_NAME];
+
+	return interception->mode > INTERCEPT_CONNECT && interception->mode == intercept->mode &&
+	       interception->on_exit == intercept->on_exit &&
+	       interception->rules == intercept->rules &&
+	       !strcmp(interception->name, ruleset_name(listener, name));
 }
 
 bool interception_in_use(const struct interception *interception)
@@ -276,6 +303,7 @@ static int follow_connect(struct interception *interception, const struct config
 
 int interception_follow(struct interception *interception, const struct config_listener *listener)
 {
+	ruleset_name(listener, interception->name);
 	if (interception->redirection)
 		return redirection_follow(interception->redirection, listener);
 	if (interception->steering)

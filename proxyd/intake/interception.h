@@ -42,6 +42,13 @@ void interception_end(struct interception *interception, const struct config_lis
 /* Where an accepted connection was meant to go. False: it was not intercepted. */
 bool interception_destination(const struct interception *interception, int fd, struct address *out);
 
+/*
+ * Whether it was of a listener like this, of another mode than connect, and can be again: what it
+ * has in the kernel is named after the listener, and there can be one of a name.
+ */
+bool interception_resumes(const struct interception *interception,
+			  const struct config_listener *listener);
+
 /* Whether anybody else has a reference. */
 bool interception_in_use(const struct interception *interception);
 

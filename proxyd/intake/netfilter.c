@@ -57,16 +57,22 @@ static int try(struct netfilter *netfilter, const char *commands)
 }
 
 /* libnftables sets no errno: the first line of what it says tells what is wrong. */
+static const char *what_is_wrong(struct netfilter *netfilter, char *text, size_t size)
+{
+	snprintf(text, size, "%s", nft_ctx_get_error_buffer(netfilter->nft));
+	text[strcspn(text, "\n")] = '\0';
+	return text;
+}
+
 static int run(struct netfilter *netfilter, const char *commands)
 {
-	char first[256];
+	int err = try(netfilter, commands);
+	char why[256];
 
-	if (!try(netfilter, commands))
-		return 0;
-	snprintf(first, sizeof(first), "%s", nft_ctx_get_error_buffer(netfilter->nft));
-	first[strcspn(first, "\n")] = '\0';
-	log_error("netfilter does not take the rules: %s; see proxyd doctor", first);
-	return -EIO;
+	if (err)
+		log_error("netfilter does not take the rules: %s; see proxyd doctor",
+			  what_is_wrong(netfilter, why, sizeof(why)));
+	return err;
 }
 
 /*
@@ -81,25 +87,59 @@ static void write_clearing(FILE *out, const struct netfilter *netfilter, const c
 		fprintf(out, "table inet %s\ndelete table inet %s\n", table, table);
 }
 
-int netfilter_put(struct netfilter *netfilter, const struct config_listener *listener,
-		  const struct ruleset_form *form)
+/* Returns the commands that put the listener's table in place, to be freed; NULL and *err. */
+static char *make_commands(const struct netfilter *netfilter,
+			   const struct config_listener *listener, const struct ruleset_form *form,
+			   int *err)
 {
 	char name[RULESET_NAME], *commands = NULL;
 	size_t size;
 	FILE *out = open_memstream(&commands, &size);
-	int err;
 
+	*err = -ENOMEM;
 	if (!out)
-		return -ENOMEM;
+		return NULL;
 	write_clearing(out, netfilter, ruleset_name(listener, name));
-	err = ruleset_write(out, listener, form);
+	*err = ruleset_write(out, listener, form);
 	if (fclose(out))
-		err = -ENOMEM;
+		*err = -ENOMEM;
+	if (!*err)
+		return commands;
+	free(commands);
+	return NULL;
+}
+
+int netfilter_put(struct netfilter *netfilter, const struct config_listener *listener,
+		  const struct ruleset_form *form)
+{
+	int err;
+	char *commands = make_commands(netfilter, listener, form, &err);
+
 	if (!err)
 		err = run(netfilter, commands);
 	free(commands);
 	if (!err)
-		strcpy(netfilter->table, name);
+		ruleset_name(listener, netfilter->table);
+	return err;
+}
+
+int netfilter_try(const struct config_listener *listener, char *why, size_t size)
+{
+	const struct ruleset_form form = {.owned = true};
+	struct netfilter *netfilter;
+	int err = netfilter_new(&netfilter);
+	char *commands;
+
+	if (err)
+		return err;
+	nft_ctx_set_dry_run(netfilter->nft, true);
+	commands = make_commands(netfilter, listener, &form, &err);
+	if (!err)
+		err = try(netfilter, commands);
+	if (err)
+		what_is_wrong(netfilter, why, size);
+	free(commands);
+	netfilter_free(netfilter);
 	return err;
 }
 

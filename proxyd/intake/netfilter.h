@@ -25,6 +25,12 @@ void netfilter_remove(struct netfilter *netfilter);
 void netfilter_free(struct netfilter *netfilter);
 
 /*
+ * Whether the kernel would take the listener's table; nothing is changed. Returns 0, or -errno and
+ * in `why` what it says.
+ */
+int netfilter_try(const struct config_listener *listener, char *why, size_t size);
+
+/*
  * Remove all tables of proxyd that nobody owns, and count them. Returns 0, or -errno when it has
  * said what went wrong.
  */

@@ -172,6 +172,7 @@ int steering_follow(struct steering *steering, const struct config_listener *lis
 		err = range_maps_write(&maps, &listener->intercept, now + 1);
 	if (!err && !steering->link)
 		err = attach(steering, listener);
+	steering->for_good = false;
 	if (err)
 		log_error("listener %s: cannot set up `intercept`: %s%s", listener->name,
 			  strerror(-err), remedy(steering, err));

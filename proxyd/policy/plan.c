@@ -108,6 +108,11 @@ static int take_interception(struct plan *plan, const struct plan *previous, uns
 				  listener->name);
 		return err;
 	}
+	for (unsigned int i = 0; previous && i < previous->retired_count; i++)
+		if (interception_resumes(previous->retired[i], listener)) {
+			plan->interceptions[index] = interception_ref(previous->retired[i]);
+			return 0;
+		}
 	return intercept->mode ? interception_new(listener, plan->config->cgroup,
 						  &plan->interceptions[index])
 			       : 0;
@@ -203,38 +208,39 @@ int plan_intercept(struct plan *plan)
 	return err;
 }
 
-/* What nobody else needs any more is left behind. Without memory for the list, all of it is. */
-static void retire(struct plan *next, const struct plan *plan, struct interception *interception)
+static bool intercepts(const struct plan *plan, const struct interception *interception)
 {
-	size_t most = next->retired_count + plan->retired_count + 1;
-	struct interception **grown = realloc(next->retired, most * sizeof(struct interception *));
+	for (unsigned int i = 0; i < plan->config->listener_count; i++)
+		if (plan->interceptions[i] == interception)
+			return true;
+	return false;
+}
 
-	if (!grown)
+/* What nobody else needs any more is left behind. Without memory for the list, all of it is. */
+static void retire(struct plan *plan, struct plan *next)
+{
+	size_t most = plan->retired_count + plan->config->listener_count + 1;
+
+	next->retired = calloc(most, sizeof(struct interception *));
+	if (!next->retired)
 		return;
-	next->retired = grown;
-	if (interception)
-		grown[next->retired_count++] = interception_ref(interception);
-	else
-		for (unsigned int i = 0; i < plan->retired_count; i++)
-			if (interception_in_use(plan->retired[i]))
-				grown[next->retired_count++] = interception_ref(plan->retired[i]);
+	for (unsigned int i = 0; i < plan->retired_count; i++)
+		if (interception_in_use(plan->retired[i]) && !intercepts(next, plan->retired[i]))
+			next->retired[next->retired_count++] = interception_ref(plan->retired[i]);
+	for (unsigned int i = 0; i < plan->config->listener_count; i++)
+		if (plan->interceptions[i] && !intercepts(next, plan->interceptions[i]))
+			next->retired[next->retired_count++] =
+				interception_ref(plan->interceptions[i]);
 }
 
 void plan_release(struct plan *plan, struct plan *next)
 {
+	for (unsigned int i = 0; i < plan->config->listener_count; i++)
+		if (!next || !intercepts(next, plan->interceptions[i]))
+			interception_end(plan->interceptions[i], &plan->config->listeners[i],
+					 next != NULL);
 	if (next)
-		retire(next, plan, NULL);
-	for (unsigned int i = 0; i < plan->config->listener_count; i++) {
-		bool goes_on = false;
-
-		for (unsigned int j = 0; next && j < next->config->listener_count; j++)
-			goes_on = goes_on || next->interceptions[j] == plan->interceptions[i];
-		if (goes_on || !plan->interceptions[i])
-			continue;
-		interception_end(plan->interceptions[i], &plan->config->listeners[i], next != NULL);
-		if (next)
-			retire(next, plan, plan->interceptions[i]);
-	}
+		retire(plan, next);
 }
 
 struct plan *plan_ref(struct plan *plan)

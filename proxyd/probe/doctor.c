@@ -15,6 +15,7 @@
 #include "log.h"
 #include "probe/capabilities.h"
 #include "probe/cgroup.h"
+#include "probe/interceptions.h"
 #include "probe/trial.h"
 #include "probe/way_back.h"
 #include "sidelane/mark.h"
@@ -31,8 +32,8 @@
 
 #define UPGRADE       "use a kernel with the fixes listed in docs/kernel.md; until then auto relays"
 
-static struct finding *add(struct report *report, const char *name, enum finding_scope scope,
-			   const char *remedy)
+struct finding *finding_add(struct report *report, const char *name, enum finding_scope scope,
+			    const char *remedy)
 {
 	struct finding *finding = &report->findings[report->count++];
 
@@ -45,10 +46,7 @@ static struct finding *add(struct report *report, const char *name, enum finding
 	return finding;
 }
 
-static void conclude(struct finding *finding, enum finding_result result, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void conclude(struct finding *finding, enum finding_result result, const char *format, ...)
+void finding_conclude(struct finding *finding, enum finding_result result, const char *format, ...)
 {
 	va_list arguments;
 
@@ -73,37 +71,42 @@ static void examine_system(struct report *report)
 	struct finding *finding;
 	struct utsname name;
 
-	finding = add(report, "kernel", SCOPE_NOTHING, "");
+	finding = finding_add(report, "kernel", SCOPE_NOTHING, "");
 	if (!uname(&name))
-		conclude(finding, FINDING_NOTE, "%s %s", name.release, name.machine);
+		finding_conclude(finding, FINDING_NOTE, "%s %s", name.release, name.machine);
 	for (size_t i = 0; i < capabilities_needed_count; i++) {
 		const struct needed_capability *needed = &capabilities_needed[i];
 
-		finding = add(report, needed->name, SCOPE_KERNEL_LANE,
-			      "run as root, or grant it: AmbientCapabilities= in a systemd unit");
-		conclude(finding, capability_held(needed->number) ? FINDING_OK : FINDING_FAILED,
-			 "%s", needed->purpose);
+		finding = finding_add(
+			report, needed->name, SCOPE_KERNEL_LANE,
+			"run as root, or grant it: AmbientCapabilities= in a systemd unit");
+		finding_conclude(finding,
+				 capability_held(needed->number) ? FINDING_OK : FINDING_FAILED,
+				 "%s", needed->purpose);
 	}
-	finding = add(report, "BTF", SCOPE_KERNEL_LANE,
-		      "use a kernel built with CONFIG_DEBUG_INFO_BTF=y");
+	finding = finding_add(report, "BTF", SCOPE_KERNEL_LANE,
+			      "use a kernel built with CONFIG_DEBUG_INFO_BTF=y");
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
-		conclude(finding, FINDING_FAILED, "/sys/kernel/btf/vmlinux: %s", strerror(errno));
+		finding_conclude(finding, FINDING_FAILED, "/sys/kernel/btf/vmlinux: %s",
+				 strerror(errno));
 	else
-		conclude(finding, FINDING_OK, "/sys/kernel/btf/vmlinux is readable");
+		finding_conclude(finding, FINDING_OK, "/sys/kernel/btf/vmlinux is readable");
 }
 
 static void examine_cgroup(struct report *report)
 {
-	struct finding *finding = add(report, "cgroup v2", SCOPE_NOTHING,
-				      "mount it, or name one with --cgroup; until then sockets are "
-				      "enrolled from user space");
+	struct finding *finding =
+		finding_add(report, "cgroup v2", SCOPE_NOTHING,
+			    "mount it, or name one with --cgroup; until then sockets are "
+			    "enrolled from user space");
 	int cgroup = cgroup_open(NULL);
 
 	if (cgroup < 0) {
-		conclude(finding, FINDING_FAILED, "cannot find or mount it: %s", strerror(-cgroup));
+		finding_conclude(finding, FINDING_FAILED, "cannot find or mount it: %s",
+				 strerror(-cgroup));
 		return;
 	}
-	conclude(finding, FINDING_OK, "the one that holds proxyd can be opened");
+	finding_conclude(finding, FINDING_OK, "the one that holds proxyd can be opened");
 	close(cgroup);
 }
 
@@ -117,18 +120,18 @@ static const char *where_to(int family)
 /* Of use to `tcp.source: client` alone. */
 static void examine_source(struct report *report)
 {
-	struct finding *finding = add(report, "client's source", SCOPE_NOTHING, "");
+	struct finding *finding = finding_add(report, "client's source", SCOPE_NOTHING, "");
 	int err = way_back_may_pretend();
 
 	if (err)
-		conclude(finding, FINDING_NOTE,
-			 "IP_TRANSPARENT: %s; it takes CAP_NET_ADMIN or CAP_NET_RAW",
-			 strerror(-err));
+		finding_conclude(finding, FINDING_NOTE,
+				 "IP_TRANSPARENT: %s; it takes CAP_NET_ADMIN or CAP_NET_RAW",
+				 strerror(-err));
 	else
-		conclude(finding, FINDING_NOTE,
-			 "may be taken; answers of mark %#x %s (IPv4), %s (IPv6), as "
-			 "docs/transparent.md wants it",
-			 SL_MARK_LOCAL, where_to(AF_INET), where_to(AF_INET6));
+		finding_conclude(finding, FINDING_NOTE,
+				 "may be taken; answers of mark %#x %s (IPv4), %s (IPv6), as "
+				 "docs/transparent.md wants it",
+				 SL_MARK_LOCAL, where_to(AF_INET), where_to(AF_INET6));
 }
 
 static bool examine_load(struct report *report, const char *name, enum finding_scope scope,
@@ -136,7 +139,8 @@ static bool examine_load(struct report *report, const char *name, enum finding_s
 {
 	struct kernel_lane_options options = {
 		.workers = 1, .flows_max = 16, .window = TRIAL_WINDOW, .cgroup = -1, .hook = hook};
-	struct finding *finding = add(report, name, scope, "see docs/kernel.md for what it needs");
+	struct finding *finding =
+		finding_add(report, name, scope, "see docs/kernel.md for what it needs");
 	struct kernel_lane *lane = NULL;
 	const char *step = "open the cgroup";
 	int err = 0;
@@ -148,9 +152,9 @@ static bool examine_load(struct report *report, const char *name, enum finding_s
 	if (!err)
 		err = kernel_lane_new(&options, &lane, &step);
 	if (err)
-		conclude(finding, FINDING_FAILED, "cannot %s: %s", step, strerror(-err));
+		finding_conclude(finding, FINDING_FAILED, "cannot %s: %s", step, strerror(-err));
 	else
-		conclude(finding, FINDING_OK, "loads and attaches");
+		finding_conclude(finding, FINDING_OK, "loads and attaches");
 	kernel_lane_free(lane);
 	if (options.cgroup >= 0)
 		close(options.cgroup);
@@ -259,17 +263,17 @@ static void examine_traffic(struct report *report, const struct trial *trial,
 			    enum finding_scope scope)
 {
 	for (size_t i = 0; i < PROBES; i++) {
-		struct finding *finding = add(report, probes[i].name, scope, UPGRADE);
+		struct finding *finding = finding_add(report, probes[i].name, scope, UPGRADE);
 		struct ends ends = {-1, -1};
 		const char *wrong;
 
 		if (!trial->proxy) {
-			conclude(finding, FINDING_SKIPPED, "no proxy to try it with");
+			finding_conclude(finding, FINDING_SKIPPED, "no proxy to try it with");
 			continue;
 		}
 		wrong = probes[i].run(trial, &ends);
-		conclude(finding, wrong ? FINDING_FAILED : FINDING_OK, "%s",
-			 wrong ? wrong : probes[i].good);
+		finding_conclude(finding, wrong ? FINDING_FAILED : FINDING_OK, "%s",
+				 wrong ? wrong : probes[i].good);
 		trial_close(&ends);
 	}
 }
@@ -277,7 +281,7 @@ static void examine_traffic(struct report *report, const struct trial *trial,
 /* All probes may pass by the relay: did the bytes really cross in the kernel? */
 static void examine_share(struct report *report, const struct trial *trial)
 {
-	struct finding *finding = add(report, "kernel share", SCOPE_KERNEL_LANE, UPGRADE);
+	struct finding *finding = finding_add(report, "kernel share", SCOPE_KERNEL_LANE, UPGRADE);
 	struct sl_totals totals;
 	uint64_t relayed;
 
@@ -285,11 +289,11 @@ static void examine_share(struct report *report, const struct trial *trial)
 		return;
 	relayed = stats_get(&trial->proxy->shared.workers[0]->stats.relayed[SL_UP]) +
 		  stats_get(&trial->proxy->shared.workers[0]->stats.relayed[SL_DOWN]);
-	conclude(finding,
-		 totals.bytes[SL_UP] && totals.bytes[SL_DOWN] ? FINDING_OK : FINDING_FAILED,
-		 "%llu bytes crossed in the kernel, %llu by the relay",
-		 (unsigned long long)(totals.bytes[SL_UP] + totals.bytes[SL_DOWN]),
-		 (unsigned long long)relayed);
+	finding_conclude(finding,
+			 totals.bytes[SL_UP] && totals.bytes[SL_DOWN] ? FINDING_OK : FINDING_FAILED,
+			 "%llu bytes crossed in the kernel, %llu by the relay",
+			 (unsigned long long)(totals.bytes[SL_UP] + totals.bytes[SL_DOWN]),
+			 (unsigned long long)relayed);
 }
 
 static void ignore_event(void *user, uint32_t pair, const struct sl_event *event)
@@ -348,25 +352,26 @@ static void examine_direct_fionread(struct report *report)
 		[FIONREAD_UNKNOWN] = "could not be tried on an accelerated socket",
 	};
 	const enum fionread result = fionread_try();
-	struct finding *finding = add(report, "FIONREAD, accelerated", SCOPE_NOTHING, "");
+	struct finding *finding = finding_add(report, "FIONREAD, accelerated", SCOPE_NOTHING, "");
 
-	conclude(finding, result == FIONREAD_UNKNOWN ? FINDING_SKIPPED : FINDING_NOTE, "%s",
-		 said[result]);
+	finding_conclude(finding, result == FIONREAD_UNKNOWN ? FINDING_SKIPPED : FINDING_NOTE, "%s",
+			 said[result]);
 }
 
 static void examine_fionread(struct report *report)
 {
-	struct finding *finding = add(report, "FIONREAD", SCOPE_NOTHING, "");
+	struct finding *finding = finding_add(report, "FIONREAD", SCOPE_NOTHING, "");
 	int unread = 0;
 
 	if (fionread_of_enrolled(&unread))
-		conclude(finding, FINDING_SKIPPED, "could not be tried");
+		finding_conclude(finding, FINDING_SKIPPED, "could not be tried");
 	else
-		conclude(finding, FINDING_NOTE,
-			 "%d for 100 bytes that were passed on an enrolled socket (proxyd does not "
-			 "use "
-			 "it there)",
-			 unread);
+		finding_conclude(
+			finding, FINDING_NOTE,
+			"%d for 100 bytes that were passed on an enrolled socket (proxyd does not "
+			"use "
+			"it there)",
+			unread);
 }
 
 void doctor_examine(struct report *report)
@@ -376,6 +381,7 @@ void doctor_examine(struct report *report)
 	report->count = 0;
 	examine_system(report);
 	examine_cgroup(report);
+	interceptions_examine(report);
 	examine_source(report);
 	if (examine_load(report, "verdict program", SCOPE_KERNEL_LANE, SKB_HOOK_VERDICT, false)) {
 		examine_load(report, "stream parser", SCOPE_NOTHING, SKB_HOOK_PARSER, false);

@@ -32,12 +32,18 @@ struct finding {
 	char detail[160];
 };
 
-#define FINDINGS_MAX 32
+#define FINDINGS_MAX 48
 
 struct report {
 	struct finding findings[FINDINGS_MAX];
 	size_t count;
 };
+
+/* Add a finding, FINDING_SKIPPED until it is concluded. */
+struct finding *finding_add(struct report *report, const char *name, enum finding_scope scope,
+			    const char *remedy);
+void finding_conclude(struct finding *finding, enum finding_result result, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* Fill in the whole report. */
 void doctor_examine(struct report *report);

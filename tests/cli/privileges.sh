@@ -80,10 +80,25 @@ test_no_cgroup() {
 	stop_proxyd
 }
 
+# Not at the first connection, and for every mode that needs it.
+test_interception() { # MODE
+	local status=0
+	without net_admin
+	printf 'lane: relay\nlisteners: {address: "0.0.0.0:%s", intercept: {mode: %s}}\n%s\n' "$FRONT" "$1" \
+		'routes: {original_destination: true}' >"$TMP/$1.yaml"
+	timeout 10 "${PROXYD_PREFIX[@]}" "$PROXYD" run -c "$TMP/$1.yaml" --control "$CONTROL" \
+		>"$TMP/refused.log" 2>&1 || status=$?
+	assert_equal 1 "$status" "exit status of mode $1 without CAP_NET_ADMIN"
+	grep -q 'missing CAP_NET_ADMIN to mark' "$TMP/refused.log" || fail "mode $1: does not say what is missing"
+}
+
 spawn echo python3 "$ROOT/tests/peer.py" echo "$BACKEND"
 wait_listening "$BACKEND" "the echo server"
 for capability in bpf net_admin perfmon; do
 	test_capability "$capability"
+done
+for mode in redirect tproxy steer; do
+	test_interception "$mode"
 done
 test_relay_needs_nothing
 test_unmounted_cgroup

@@ -60,6 +60,7 @@ traces() { # [WHAT]
 		on "$PROXY" ip -6 rule
 	} | grep 7600 || true
 }
+no_tables() { [[ -z $(on "$PROXY" nft list tables) ]]; }
 no_traces() { [[ -z $(traces "$@") ]]; }
 assert_no_traces() { # WHEN [rules]
 	wait_until 10 no_traces "${@:2}" || fail "$1: $(traces "${@:2}")"
@@ -130,6 +131,7 @@ test_kill_open() {
 	remember_traces
 	kill -9 "$PROXYD_PID"
 	proxyd_ended 10
+	wait_until 10 no_tables || fail "after kill -9: $(on "$PROXY" nft list tables)"
 	# Routes and rules of tproxy stay, where no packet meets them.
 	[[ $MODE == tproxy ]] || assert_no_traces "after kill -9"
 	assert_equal 10.9.2.2 "$(ask 10.9.2.2)" "who answers after kill -9"
@@ -181,8 +183,20 @@ assert_passes 1 10.9.2.3
 follow ", ports: [22]"
 assert_passes 0 10.9.2.2
 assert_dialogue reload
+# Without the listener, what it has taken goes on.
+if [[ $MODE != steer ]]; then
+	cat >"$CONFIG" <<-END
+		lane: $LANE
+		listeners: "127.0.0.1:15002"
+		routes: {reject: close}
+	END
+	"$PROXYD" reload --control "$CONTROL" || fail "the reload without the listener was refused"
+	assert_passes 0 10.9.2.2
+	assert_dialogue gone
+fi
 end_dialogue
 follow ""
+assert_passes 1 10.9.2.2
 test_drain
 test_kill_open
 test_kill_closed
