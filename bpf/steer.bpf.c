@@ -85,28 +85,48 @@ static int give(struct bpf_sk_lookup *context)
 }
 
 /* A function for each family, or the verifier refuses a read through a moved context pointer. */
-static __noinline void ipv4_address(const struct bpf_sk_lookup *context, __be32 ip[4])
+static __noinline void ipv4_addresses(const struct bpf_sk_lookup *context, __be32 local[4],
+				      __be32 remote[4])
 {
-	sl_map_ipv4(ip, context->local_ip4);
+	sl_map_ipv4(local, context->local_ip4);
+	sl_map_ipv4(remote, context->remote_ip4);
 }
 
-static __noinline void ipv6_address(const struct bpf_sk_lookup *context, __be32 ip[4])
+static __noinline void ipv6_addresses(const struct bpf_sk_lookup *context, __be32 local[4],
+				      __be32 remote[4])
 {
-	for (int i = 0; i < 4; i++)
-		ip[i] = context->local_ip6[i];
+	for (int i = 0; i < 4; i++) {
+		local[i] = context->local_ip6[i];
+		remote[i] = context->remote_ip6[i];
+	}
+}
+
+/*
+ * What this host sends to itself seems to come by the interface that has the address (6.18,
+ * ip_route_output_key_hash_rcu: orig_oif), though it comes by loopback. It comes from that address
+ * too, unless it is bound to another.
+ */
+static __u32 interface_of(const struct bpf_sk_lookup *context, const __be32 local[4],
+			  const __be32 remote[4])
+{
+	if (local[0] == remote[0] && local[1] == remote[1] && local[2] == remote[2] &&
+	    local[3] == remote[3])
+		return LOOPBACK_INDEX;
+	return context->ingress_ifindex;
 }
 
 SEC("sk_lookup")
 int steer(struct bpf_sk_lookup *context)
 {
 	struct sl_destination to = {.port = bpf_htons((__u16)context->local_port)};
+	__be32 from[4] = {0};
 
 	/* Another program has chosen already. */
 	if (context->protocol != IPPROTO_TCP || context->sk)
 		return SK_PASS;
 	if (context->family == AF_INET)
-		ipv4_address(context, to.ip);
+		ipv4_addresses(context, to.ip, from);
 	else
-		ipv6_address(context, to.ip);
-	return is_taken(&to, context->ingress_ifindex) ? give(context) : SK_PASS;
+		ipv6_addresses(context, to.ip, from);
+	return is_taken(&to, interface_of(context, to.ip, from)) ? give(context) : SK_PASS;
 }

@@ -149,6 +149,24 @@ static void check_tproxy(struct check *check, unsigned int index)
 		    "host's processes take mode redirect or connect");
 }
 
+/* The program does not see marks: proxyd's own connections must look like this host's to itself. */
+static void check_loop(struct check *check, unsigned int index)
+{
+	const struct config *config = check->config;
+	const struct string_list *interfaces = &config->listeners[index].intercept.interfaces;
+
+	for (unsigned int i = 0; i < interfaces->count; i++)
+		if (!strcmp(interfaces->items[i], "lo"))
+			say(check, index, ".interfaces",
+			    "by `lo` proxyd's own connections would come back; leave it out, or "
+			    "take upstreams instead of original_destination");
+	if (config->direct.tcp.source.kind != SOURCE_OWN ||
+	    config->direct.tcp.source.address.length)
+		say(check, index, ".mode",
+		    "connections to this host's own addresses from `original_destination.tcp."
+		    "source` would come back; leave that out, or take mode tproxy");
+}
+
 static void check_steer(struct check *check, unsigned int index)
 {
 	const struct config *config = check->config;
@@ -161,13 +179,11 @@ static void check_steer(struct check *check, unsigned int index)
 	if (intercept->cgroup || intercept->users.count)
 		say(check, index, intercept->cgroup ? ".cgroup" : ".uids",
 		    "mode steer does not know who connects; take mode redirect or connect");
-	for (unsigned int i = 0; i < intercept->interfaces.count; i++)
-		for (unsigned int j = 0; j < config->route_count; j++)
-			if (!strcmp(intercept->interfaces.items[i], "lo") &&
-			    config->routes[j].action == ROUTE_ORIGINAL)
-				say(check, index, ".interfaces",
-				    "by `lo` proxyd's own connections would come back; leave it "
-				    "out, or take upstreams instead of original_destination");
+	for (unsigned int i = 0; i < config->route_count; i++)
+		if (config->routes[i].action == ROUTE_ORIGINAL) {
+			check_loop(check, index);
+			return;
+		}
 }
 
 void check_intercept(struct check *check, unsigned int listener)

@@ -12,6 +12,15 @@ TEST=$TEST.$MODE
 shift
 take_lane "$@"
 
+# One of the test's own, below the hierarchy that there is.
+make_cgroup() {
+	local root
+	root=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)
+	mkdir "${root:-/dev/null}/sidelane-modes-$$" || skip "no cgroup v2 can be made"
+	CGROUP=$root/sidelane-modes-$$
+	CGROUPS_MADE+=("$CGROUP")
+}
+
 LISTEN=15001
 CONFIG=$TMP/proxyd.yaml
 # Where the client is, and of what its connections are part.
@@ -19,8 +28,11 @@ PREFIX=(nsenter --net="/run/netns/$CLIENT")
 case $MODE in
 redirect) INTERCEPT="mode: redirect" ;;
 local)
-	INTERCEPT="mode: redirect, uids: [0-100000]"
-	PREFIX=(nsenter --net="/run/netns/$PROXY")
+	make_cgroup
+	INTERCEPT="mode: redirect, cgroup: $CGROUP"
+	OUTSIDE=(nsenter --net="/run/netns/$PROXY")
+	# shellcheck disable=SC2016 # expanded by the shell that it starts
+	PREFIX=("${OUTSIDE[@]}" bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$CGROUP")
 	;;
 tproxy) INTERCEPT="mode: tproxy" ;;
 steer) INTERCEPT="mode: steer, interfaces: [clients]" ;;
@@ -108,6 +120,48 @@ end_dialogue() {
 	exec {ASK}>&- {ANSWER}<&-
 	wait "$TALKER" || fail "the dialogue ended with $?"
 }
+
+# ---- other traffic ----
+
+# Of this host's processes, only those of the cgroup, and of them those of a user.
+test_outside() {
+	local before
+	before=$(proxyd_status .flows.total)
+	assert_equal 10.9.2.2 "$("${OUTSIDE[@]}" curl -fsS --max-time 20 http://10.9.2.2/)" "who answers outside"
+	assert_equal 0 $(($(proxyd_status .flows.total) - before)) "flows through proxyd from outside the cgroup"
+	follow ", uids: [1-100000]"
+	assert_passes 0 10.9.2.2
+	follow ", uids: [0, 5-7]"
+	assert_passes 1 10.9.2.2
+	follow ""
+}
+
+# A service on proxyd's own host, for which the very same mode takes what comes to it.
+test_inbound() {
+	local mode=${INTERCEPT%%,*}
+	[[ $MODE == steer ]] || mode+=", traffic: inbound"
+	cat >"$CONFIG" <<-END
+		lane: $LANE
+		listeners:
+		  - name: in
+		    address: "[::]:$LISTEN"
+		    intercept: {$mode, ports: [8080]}
+		routes:
+		  - {original_destination: true}
+	END
+	spawn service nsenter --net="/run/netns/$PROXY" python3 -m http.server 8080 --bind :: --directory "$TMP/www"
+	wait_until 20 service_listens || fail "the service does not listen"
+	start_proxyd -c "$CONFIG"
+	for address in 10.9.1.1 '[fd09:1::1]'; do
+		"${PREFIX[@]}" curl -fsS --max-time 60 -o "$TMP/download" "http://$address:8080/original"
+		assert_same_file "$TMP/original" "$TMP/download" "download from $address, inbound"
+	done
+	assert_equal 2 "$(proxyd_status .flows.total)" "flows through proxyd, inbound"
+	stop_proxyd
+	assert_no_traces "after inbound" rules
+}
+
+service_listens() { [[ -n $(on "$PROXY" ss -Hltn "sport = :8080") ]]; }
 
 # ---- proxyd's end ----
 
@@ -197,7 +251,9 @@ fi
 end_dialogue
 follow ""
 assert_passes 1 10.9.2.2
+[[ $MODE != local ]] || test_outside
 test_drain
 test_kill_open
 test_kill_closed
+[[ $MODE == local ]] || test_inbound
 say "all as it should be"

@@ -16,6 +16,7 @@ need bpftool curl ip jq nft nsenter python3
 # shellcheck disable=SC2034 # used by the tests
 HERE=$(dirname "${BASH_SOURCE[0]}")
 HOSTS=()
+CGROUPS_MADE=()
 CLIENT=sidelane-$$-client
 PROXY=sidelane-$$-proxy
 
@@ -28,6 +29,9 @@ end_network() {
 	done
 	for i in "${HOSTS[@]}"; do
 		ip netns delete "$i"
+	done
+	for i in "${CGROUPS_MADE[@]}"; do
+		wait_until 5 rmdir "$i"
 	done
 	(exit "$status")
 	cleanup
