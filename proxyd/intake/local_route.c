@@ -165,7 +165,7 @@ static int print_route(const struct route *route, void *user)
 		fputs(" dev lo", printer->out);
 	if (route->metric)
 		fprintf(printer->out, " metric %u", route->metric);
-	fprintf(printer->out, " table %u\n", printer->table);
+	fprintf(printer->out, " table %u protocol %u\n", printer->table, RULE_BY_US);
 	return 0;
 }
 
@@ -185,7 +185,7 @@ static int print_rule(const struct rule *rule, void *user)
 		fputs(" ipproto tcp", printer->out);
 	if (rule->ports)
 		fprintf(printer->out, " dport %u-%u", rule->ports->first, rule->ports->last);
-	fprintf(printer->out, " table %u\n", printer->table);
+	fprintf(printer->out, " table %u protocol %u\n", printer->table, RULE_BY_US);
 	return 0;
 }
 

@@ -86,7 +86,7 @@ ask() { # ADDRESS
 assert_passes() { # 0|1 ADDRESS
 	local before
 	before=$(proxyd_status .flows.total)
-	assert_equal "$2" "$(ask "$2")" "who answers for $2"
+	assert_equal "$(tr -d '[]' <<<"$2")" "$(ask "$2")" "who answers for $2"
 	assert_equal "$1" $(($(proxyd_status .flows.total) - before)) "flows through proxyd to $2"
 }
 
@@ -159,6 +159,19 @@ test_inbound() {
 	assert_equal 2 "$(proxyd_status .flows.total)" "flows through proxyd, inbound"
 	stop_proxyd
 	assert_no_traces "after inbound" rules
+}
+
+# Rules that somebody else puts in place.
+test_skip() {
+	begin ", rules: skip"
+	assert_passes 0 10.9.2.2
+	"$PROXYD" rules --print -c "$CONFIG" | on "$PROXY" sh -e
+	assert_passes 1 10.9.2.2
+	assert_passes 1 '[fd09:2::2]'
+	on "$PROXY" "$PROXYD" rules --clear
+	assert_passes 0 10.9.2.2
+	stop_proxyd
+	assert_no_traces "after rules of somebody else" rules
 }
 
 service_listens() { [[ -n $(on "$PROXY" ss -Hltn "sport = :8080") ]]; }
@@ -255,5 +268,6 @@ assert_passes 1 10.9.2.2
 test_drain
 test_kill_open
 test_kill_closed
+test_skip
 [[ $MODE == local ]] || test_inbound
 say "all as it should be"
