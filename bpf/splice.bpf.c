@@ -181,9 +181,10 @@ static int look_at_destination(struct sl_ledger *ledger, struct sl_peer *peer)
 static void watch(struct sl_ledger *ledger, const struct sl_peer *peer, __u64 cookie)
 {
 	struct sl_ledger *opposite = bpf_map_lookup_elem(&ledgers, &peer->destination.cookie);
-	__u32 skbs = opposite ? (__u32)opposite->skbs : 0;
 
-	if (sl_pattern_sample(&ledger->pattern, ledger->redirected, skbs, bpf_ktime_get_ns()))
+	sl_pattern_skb(&ledger->pattern, opposite ? (__u32)opposite->skbs : 0);
+	if (!(ledger->skbs % SL_SAMPLE) &&
+	    sl_pattern_sample(&ledger->pattern, ledger->redirected, bpf_ktime_get_ns()))
 		wake_proxyd(peer, cookie, SL_EVENT_SMALL_WRITES);
 }
 
@@ -247,7 +248,7 @@ int verdict(struct __sk_buff *skb)
 			sl_ledger_redirect(ledger, half->window, skb->len, weight);
 			if (sums)
 				sums->bytes[peer->direction & 1] += skb->len;
-			if (half->watched && !(ledger->skbs % SL_SAMPLE))
+			if (half->watched)
 				watch(ledger, peer, cookie);
 			return SK_PASS;
 		}
