@@ -108,9 +108,9 @@ wait_sockets() { # REASON COUNT
 
 # ---- both ends of some connections (ends.py) ----
 
-# Starts them in the cgroup, as coprocess-like files: ENDS_IN, ENDS_OUT.
+# Starts them in the cgroup, as a coprocess; by TALKER where that is set.
 start_ends() { # HOST BACKEND PAIRS ARGS...
-	coproc ENDS { exec "${INSIDE[@]}" "$HERE/ends.py" "$@" 2>"$TMP/ends.log"; }
+	coproc ENDS { exec "${INSIDE[@]}" "${TALKER[@]:-$HERE/ends.py}" "$@" 2>"$TMP/ends.log"; }
 	SPAWNED+=("$ENDS_PID ends")
 	local answer
 	read -r -t 20 answer <&"${ENDS[0]}" || fail "the ends do not start: $(cat "$TMP/ends.log")"

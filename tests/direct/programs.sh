@@ -1,7 +1,7 @@
 #!/bin/bash
 # Unmodified programs that are accelerated by default: they go direct, and what they keep is right.
 . "$(dirname "$0")/lib.sh"
-need redis-server redis-benchmark redis-cli nginx curl wrk setpriv
+need redis-server redis-benchmark redis-cli nginx curl wrk setpriv memcached memcslap node
 BIN=$(find /usr/lib/postgresql/*/bin -name initdb -printf '%h\n' 2>/dev/null | sort -V | tail -n 1)
 [[ -n $BIN ]] || skip "PostgreSQL is not installed (tests/install)"
 
@@ -9,6 +9,8 @@ begin_direct
 free_port REDIS
 free_port POSTGRES
 free_port NGINX
+free_port MEMCACHED
+free_port NODE
 SIZE=100M
 TIME=2
 ((QUICK == 0)) || SIZE=20M TIME=1
@@ -104,7 +106,14 @@ start_nginx() {
 	wait_listening "$NGINX" nginx
 }
 
-# curl: many small requests first, so that its connection is in the lane when the file comes.
+# Many small requests first, so that the connection is in the lane when the file comes.
+write_small_requests() { # URL COUNT
+	local i
+	for ((i = 0; i < $2; i++)); do
+		printf 'url = "%s"\noutput = "/dev/null"\n' "$1"
+	done
+}
+
 test_nginx() {
 	local url=http://127.0.0.1:$NGINX i
 	start_nginx
@@ -114,9 +123,7 @@ test_nginx() {
 	goes_direct wrk 1000 wrk -t 1 -c 8 -d "${TIME}s" "$url/small"
 	goes_direct wrk-large 0 wrk -t 1 -c 8 -d "${TIME}s" "$url/large"
 	! grep -E 'Socket errors|Non-2xx' "$TMP"/wrk*.log >&2 || fail "wrk: errors"
-	for i in {1..20000}; do
-		printf 'url = "%s/small"\noutput = "/dev/null"\n' "$url"
-	done >"$TMP/curl.config"
+	write_small_requests "$url/small" 20000 >"$TMP/curl.config"
 	for i in 1 2 3; do
 		printf 'next\nupload-file = "%s"\nurl = "%s/upload/file%s"\n' "$TMP/original" "$url" "$i"
 		printf 'next\nurl = "%s/upload/file%s"\noutput = "%s"\n' "$url" "$i" "$TMP/download$i"
@@ -129,9 +136,44 @@ test_nginx() {
 	say "curl: 3 times $SIZE up and down"
 }
 
-start_accelerate --interval 20ms
+# ---- node ----
+test_node() {
+	local url=http://127.0.0.1:$NODE
+	cat >"$TMP/server.js" <<-END
+		const { createHash } = require("crypto");
+		require("http").createServer((request, answer) => {
+		    const sum = createHash("sha256");
+		    request.on("data", (data) => sum.update(data));
+		    request.on("end", () => answer.end(sum.digest("hex")));
+		}).listen($NODE, "127.0.0.1");
+	END
+	spawn node "${INSIDE[@]}" node "$TMP/server.js"
+	wait_listening "$NODE" node
+	goes_direct node-wrk 500 wrk -t 1 -c 8 -d "${TIME}s" "$url"
+	! grep -E 'Socket errors|Non-2xx' "$TMP/node-wrk.log" >&2 || fail "wrk and node: errors"
+	{
+		write_small_requests "$url" 4000
+		printf 'next\nupload-file = "%s"\nurl = "%s/"\n' "$TMP/original" "$url"
+	} >"$TMP/node.config"
+	goes_direct node-curl 100 curl -fsS --max-time 60 -K "$TMP/node.config"
+	assert_equal "$(sha256sum <"$TMP/original")" "$(cat "$TMP/node-curl.log")  -" "node's checksum of the upload"
+}
+
+# ---- memcached ----
+test_memcached() {
+	local user=()
+	((EUID)) || user=(-u nobody)
+	spawn memcached "${INSIDE[@]}" memcached "${user[@]}" -l 127.0.0.1 -p "$MEMCACHED" -U 0 -m 64
+	wait_listening "$MEMCACHED" memcached
+	goes_direct memcached 1000 memcslap --servers "127.0.0.1:$MEMCACHED" --concurrency 4 \
+		--execute-number 20000 --test get
+}
+
+start_accelerate --interval 20ms --program memcslap
 test_redis
 test_postgres
 test_nginx
+test_node
+test_memcached
 stop_accelerate
 assert_equal "$SUM" "$(redis-cli -p "$REDIS" get 'counter:__rand_int__')" "redis after acceleration"
