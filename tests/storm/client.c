@@ -90,7 +90,9 @@ static int bind_address(int fd, uint32_t index)
 static int open_connection(const struct options *o, uint32_t index, int rcvbuf)
 {
 	const struct address *to = &o->connect;
-	int fd = socket(to->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct rng rng = {~(uint64_t)index};
+	int nonblock = rng_percent(&rng, o->blocking) ? 0 : SOCK_NONBLOCK;
+	int fd = socket(to->sa.ss_family, SOCK_STREAM | nonblock | SOCK_CLOEXEC, 0);
 	int one = 1, error = 0;
 
 	if (fd < 0)

@@ -1,6 +1,7 @@
 #include "endpoint.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -32,6 +33,7 @@ struct endpoint *endpoint_new(struct loop *loop, int fd, enum side side)
 	e->side = side;
 	e->phase = side == CLIENT ? PHASE_CONNECTING : PHASE_ANONYMOUS;
 	e->born_ms = loop->now_ms;
+	e->blocking = !(fcntl(fd, F_GETFL) & O_NONBLOCK);
 	return e;
 }
 
@@ -244,7 +246,7 @@ enum id_result endpoint_read_id(struct endpoint *e)
 
 		if (!e->readable)
 			return ID_NONE_YET;
-		n = recv(e->fd, e->id + e->id_have, ID_LEN - e->id_have, 0);
+		n = endpoint_recv(e, e->id + e->id_have, ID_LEN - e->id_have);
 		if (n == 0)
 			return ID_EOF;
 		if (n > 0)

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "flow.h"
 #include "plan.h"
@@ -45,6 +46,7 @@ struct endpoint {
 	uint64_t sent, received;
 	uint64_t send_wake_ms, recv_wake_ms;
 	bool readable, writable; /* as far as epoll has told */
+	bool blocking;           /* no O_NONBLOCK */
 	bool held, shut, eof, reset_seen;
 };
 
@@ -93,6 +95,9 @@ static inline uint64_t endpoint_incoming(const struct endpoint *e)
 {
 	return e->plan.script[other(e->side)].total;
 }
+
+/* As recv(2). A blocking one is called when poll(2) has said that it need not wait. */
+ssize_t endpoint_recv(struct endpoint *e, void *buf, size_t len);
 
 /* One recv; true when another one may find something. */
 bool endpoint_receive(struct endpoint *e);

@@ -10,6 +10,7 @@ struct loop {
 	int listener; /* server side; shared by its loops */
 	uint64_t now_ms;
 	uint64_t next_check_ms;
+	struct rng rng; /* server side: which ends are blocking */
 	struct endpoint **ends;
 	unsigned int count, capacity;
 	bool waiting;     /* look again in a millisecond */

@@ -27,6 +27,8 @@ static void usage(FILE *out)
 		"  --except KIND         repeatable\n"
 		"  --replay INDEX        this flow of the seed alone\n"
 		"  --threads N           of each side (1)\n"
+		"  --blocking PERCENT    of the ends: no O_NONBLOCK, and a recv(2) of what poll(2) "
+		"has shown must not fail with EAGAIN (0)\n"
 		"  --reset-as-eof-ok     for a proxy that forwards a reset as an end of stream\n"
 		"  --verbose             print every failure however many; with --replay, the "
 		"plan\n"
@@ -96,6 +98,7 @@ enum {
 	OPT_EXCEPT,
 	OPT_REPLAY,
 	OPT_THREADS,
+	OPT_BLOCKING,
 	OPT_RESET_AS_EOF_OK,
 	OPT_VERBOSE,
 	OPT_HELP,
@@ -113,6 +116,7 @@ static const struct option long_options[] = {
 	{"except", required_argument, NULL, OPT_EXCEPT},
 	{"replay", required_argument, NULL, OPT_REPLAY},
 	{"threads", required_argument, NULL, OPT_THREADS},
+	{"blocking", required_argument, NULL, OPT_BLOCKING},
 	{"reset-as-eof-ok", no_argument, NULL, OPT_RESET_AS_EOF_OK},
 	{"verbose", no_argument, NULL, OPT_VERBOSE},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -155,6 +159,9 @@ static void option(struct options *o, int opt, const char *name, const char *arg
 		break;
 	case OPT_THREADS:
 		o->threads = (unsigned int)number(name, arg, 1, 16);
+		break;
+	case OPT_BLOCKING:
+		o->blocking = (unsigned int)number(name, arg, 0, 100);
 		break;
 	case OPT_RESET_AS_EOF_OK:
 		o->reset_as_eof_ok = true;

@@ -13,6 +13,7 @@ struct options {
 	unsigned int concurrency;
 	unsigned int threads; /* of each side */
 	unsigned int timeout_ms;
+	unsigned int blocking; /* percent of the ends that are so */
 	bool reset_as_eof_ok;
 	bool verbose;
 };

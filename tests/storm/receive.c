@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -118,6 +119,23 @@ static void on_bytes(struct endpoint *e, size_t n)
 		e->recv_wake_ms = e->loop->now_ms + rng_range(&e->rng, 0, s->recv_pause);
 }
 
+ssize_t endpoint_recv(struct endpoint *e, void *buf, size_t len)
+{
+	struct pollfd ready = {.fd = e->fd, .events = POLLIN};
+	ssize_t n;
+
+	if (!e->blocking)
+		return recv(e->fd, buf, len, 0);
+	if (poll(&ready, 1, 0) != 1) {
+		errno = EAGAIN;
+		return -1;
+	}
+	n = recv(e->fd, buf, len, 0);
+	if (n < 0 && errno == EAGAIN)
+		errno = EBADE; /* a failure, told from the one above */
+	return n;
+}
+
 bool endpoint_receive(struct endpoint *e)
 {
 	size_t want;
@@ -126,7 +144,7 @@ bool endpoint_receive(struct endpoint *e)
 	if (!e->readable || e->held || e->eof || e->loop->now_ms < e->recv_wake_ms)
 		return false;
 	want = rng_range(&e->rng, endpoint_script(e)->recv_lo, endpoint_script(e)->recv_hi);
-	n = recv(e->fd, e->loop->bytes, want, 0);
+	n = endpoint_recv(e, e->loop->bytes, want);
 	if (n > 0)
 		on_bytes(e, (size_t)n);
 	else if (n == 0)

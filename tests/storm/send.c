@@ -21,7 +21,10 @@ static ssize_t send_pieces(struct endpoint *e, unsigned char *buf, size_t len)
 		buf += n;
 		len -= n;
 	}
-	return writev(e->fd, iov, count);
+	return e->blocking ? sendmsg(e->fd,
+				     &(struct msghdr){.msg_iov = iov, .msg_iovlen = (size_t)count},
+				     MSG_NOSIGNAL | MSG_DONTWAIT)
+			   : writev(e->fd, iov, count);
 }
 
 static void choose_chunk(struct endpoint *e, const struct step *step)
@@ -58,7 +61,8 @@ static void sent_some(struct endpoint *e, size_t n)
 
 static int flags(struct endpoint *e)
 {
-	return MSG_NOSIGNAL | (rng_percent(&e->rng, endpoint_script(e)->urgent) ? MSG_OOB : 0);
+	return MSG_NOSIGNAL | (e->blocking ? MSG_DONTWAIT : 0) |
+	       (rng_percent(&e->rng, endpoint_script(e)->urgent) ? MSG_OOB : 0);
 }
 
 /* One write. */

@@ -32,7 +32,9 @@ int server_listen(const struct options *o, int *out)
 void server_accept(struct loop *l)
 {
 	for (;;) {
-		int fd = accept4(l->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		bool blocking = rng_percent(&l->rng, l->storm->options->blocking);
+		int fd = accept4(l->listener, NULL, NULL,
+				 (blocking ? 0 : SOCK_NONBLOCK) | SOCK_CLOEXEC);
 
 		if (fd >= 0)
 			loop_add(l, fd);
