@@ -10,6 +10,7 @@
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@ struct options {
 	double seconds;
 	double warm_up;
 	bool polling;
+	bool local;
 };
 
 struct measurement {
@@ -72,7 +74,7 @@ static void usage(FILE *to)
 	      "only\n"
 	      "that core's CPU time counts. A ping-pong's message is sent in --writes. With --poll "
 	      "the\n"
-	      "sockets are non-blocking.\n",
+	      "sockets are non-blocking, with --unix they are unix sockets.\n",
 	      to);
 }
 
@@ -138,6 +140,9 @@ static void parse_option(int option, struct options *out)
 	case 'n':
 		out->polling = true;
 		break;
+	case 'u':
+		out->local = true;
+		break;
 	case 'h':
 		usage(stdout);
 		exit(0);
@@ -161,6 +166,7 @@ static struct options parse_options(int argc, char **argv)
 		{"warm-up", required_argument, NULL, 'w'},
 		{"core", required_argument, NULL, 'o'},
 		{"poll", no_argument, NULL, 'n'},
+		{"unix", no_argument, NULL, 'u'},
 		{"help", no_argument, NULL, 'h'},
 		{},
 	};
@@ -185,24 +191,36 @@ static struct options parse_options(int argc, char **argv)
 	return options;
 }
 
-static struct sockaddr_in loopback(unsigned int port)
+static struct place loopback(unsigned int port)
 {
-	return (struct sockaddr_in){
-		.sin_family = AF_INET,
-		.sin_port = htons((uint16_t)port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	return (struct place){
+		.ipv4 = {.sin_family = AF_INET,
+			 .sin_port = htons((uint16_t)port),
+			 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
+		.length = sizeof(struct sockaddr_in),
 	};
 }
 
-/* Bound before anything is forked: a client can never come too early. */
-static int listen_on(unsigned int port)
+/* Without a file: a name that begins with a NUL (unix(7)). */
+static struct place local_place(unsigned int port)
 {
-	struct sockaddr_in address = loopback(port);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct place place = {.local = {.sun_family = AF_UNIX}};
+
+	place.length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+				   (size_t)snprintf(place.local.sun_path + 1,
+						    sizeof(place.local.sun_path) - 1,
+						    "sidelane-echo-%u", port));
+	return place;
+}
+
+/* Bound before anything is forked: a client can never come too early. */
+static int listen_on(const struct place *place, unsigned int port)
+{
+	int fd = socket(place->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int on = 1;
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
-	    bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, SOMAXCONN)) {
+	    bind(fd, &place->any, place->length) || listen(fd, SOMAXCONN)) {
 		fprintf(stderr, "echo_pair: cannot listen on port %u: %s\n", port, strerror(errno));
 		exit(1);
 	}
@@ -376,6 +394,7 @@ int main(int argc, char **argv)
 	struct options options = parse_options(argc, argv);
 	struct measurement m = {.options = &options,
 				.scope = {.proxy = (pid_t)options.proxy_pid, .core = options.core}};
+	struct place listening;
 	struct peers peers;
 	bool ok;
 
@@ -386,13 +405,16 @@ int main(int argc, char **argv)
 	peers = (struct peers){
 		.traffic = options.traffic,
 		.arena = m.arena,
-		.target = loopback(options.target_port),
-		.listener = listen_on(options.listen_port),
+		.target = options.local ? local_place(options.target_port)
+					: loopback(options.target_port),
 		.flows = options.flows,
 		.size = options.size,
 		.writes = options.writes,
 		.polling = options.polling,
 	};
+	listening =
+		options.local ? local_place(options.listen_port) : loopback(options.listen_port);
+	peers.listener = listen_on(&listening, options.listen_port);
 	m.scope.server = start(&peers, peers_server);
 	close(peers.listener);
 	m.scope.client = start(&peers, peers_client);

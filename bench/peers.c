@@ -120,9 +120,10 @@ static void receive_message(const struct peers *peers, int fd, char *data, size_
 static void set_options(const struct peers *peers, int fd)
 {
 	struct timeval timeout = {.tv_sec = CALL_TIMEOUT};
+	bool tcp = peers->target.any.sa_family == AF_INET;
 	int on = 1;
 
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) ||
+	if ((tcp && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))) ||
 	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) ||
 	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)))
 		fail(peers, "setsockopt: %s", strerror(errno));
@@ -130,12 +131,12 @@ static void set_options(const struct peers *peers, int fd)
 
 static int connect_to_target(const struct peers *peers)
 {
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(peers->target.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		fail(peers, "socket: %s", strerror(errno));
 	set_options(peers, fd);
-	if (connect(fd, (const struct sockaddr *)&peers->target, sizeof(peers->target)))
+	if (connect(fd, &peers->target.any, peers->target.length))
 		fail(peers, "connect: %s", strerror(errno));
 	if (peers->polling && fcntl(fd, F_SETFL, O_NONBLOCK))
 		fail(peers, "fcntl: %s", strerror(errno));

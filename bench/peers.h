@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/un.h>
 
 #include "histogram.h"
 
@@ -39,10 +40,20 @@ struct arena {
 
 struct traffic;
 
+/* An address, of TCP or of a unix socket. */
+struct place {
+	union {
+		struct sockaddr any;
+		struct sockaddr_in ipv4;
+		struct sockaddr_un local;
+	};
+	socklen_t length;
+};
+
 struct peers {
 	const struct traffic *traffic;
 	struct arena *arena;
-	struct sockaddr_in target; /* where the client connects: a proxy, or the server itself */
+	struct place target; /* where the client connects: a proxy, or the server itself */
 	int listener;
 	unsigned int flows;
 	size_t size;         /* bytes a write or a message */
