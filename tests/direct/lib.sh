@@ -25,6 +25,9 @@ outer)
 	;;
 esac
 ip link set lo up
+# These go by the table's size: a storm has more, and a connection that finds no place is reset.
+echo 262144 >/proc/sys/net/ipv4/tcp_max_tw_buckets
+echo 4096 >/proc/sys/net/ipv4/tcp_max_syn_backlog
 
 PIN=$TMP/bpf
 CGROUP_ROOT=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)
