@@ -1,0 +1,57 @@
+#!/bin/bash
+# storm through what brings connections to proxyd, over IPv4 and IPv6: no byte lost, doubled, reordered
+# or foreign, no hang, no wrong close.
+#
+#   modes_storm.sh redirect|tproxy|steer LANE
+#
+#   CONNECTIONS  for each address family (default 1500)
+#   SEED         of storm (default random, printed)
+set -euo pipefail
+. "$(dirname "$0")/net.sh"
+STORM=$BUILD/tests/storm/storm
+[[ -x $STORM ]] || fail "$STORM is not there: build it first"
+MODE=${1:?"usage: $TEST.sh redirect|tproxy|steer LANE"}
+TEST=$TEST.$MODE
+shift
+take_lane "$@"
+CONNECTIONS=${CONNECTIONS:-1500}
+SEED=${SEED:-$SRANDOM}
+LISTEN=15001 ASKED=7000 SERVER=7000
+ROUTE="{original_destination: true}"
+
+case $MODE in
+redirect) INTERCEPT="mode: redirect, traffic: local" ;;
+tproxy) INTERCEPT="mode: tproxy, traffic: inbound" ;;
+# proxyd's own connections would come back.
+steer) INTERCEPT="mode: steer" ROUTE="{upstream: server}" SERVER=7001 ;;
+*) fail "$MODE: no such mode" ;;
+esac
+
+through() { # ADDRESS
+	local log="$TMP/storm.$1"
+	cat >"$TMP/proxyd.yaml" <<-END
+		lane: $LANE
+		listeners:
+		  - address: "$1:$LISTEN"
+		    intercept: {$INTERCEPT, interfaces: [lo], ports: [$ASKED]}
+		upstreams:
+		  - {name: server, endpoints: "$1:$SERVER"}
+		routes: [$ROUTE]
+	END
+	start_proxyd -c "$TMP/proxyd.yaml"
+	if ! "$STORM" --connect "$1:$ASKED" --listen "$1:$SERVER" --connections "$CONNECTIONS" \
+		--seed "$SEED" >"$log"; then
+		cat "$log" >&2
+		proxyd_status . >&2 || true
+		fail "$1: $(tail -n 1 "$log"), seed $SEED"
+	fi
+	say "$1, seed $SEED: $(tail -n 1 "$log"); $(tail -n 2 "$log" | head -n 1)"
+	assert_no_active_flows
+	# Or it went past proxyd.
+	assert_number "$(proxyd_status .flows.total)" -ge "$CONNECTIONS" "flows through proxyd"
+	assert_carried 1
+	stop_proxyd
+}
+
+through 127.0.0.1
+through '[::1]'
