@@ -17,6 +17,8 @@
 #define NAT_PRIORITY    (-101)
 #define TPROXY_PRIORITY (-150)
 
+#define FLAGS           "tcp flags & (fin | syn | rst | ack)"
+
 const char *ruleset_name(const struct config_listener *listener, char name[RULESET_NAME])
 {
 	snprintf(name, RULESET_NAME, RULESET_PREFIX "%u_%s", ntohs(listener->address.ipv4.sin_port),
@@ -76,7 +78,7 @@ static void write_ranges(FILE *out, const char *what, const struct port_list *li
 static void write_new(FILE *out, const struct config_listener *listener)
 {
 	if (is_tproxy(listener))
-		fputs(" tcp flags & (fin | syn | rst | ack) == syn", out);
+		fputs(" " FLAGS " == syn", out);
 }
 
 static void write_ports(FILE *out, const struct port_list *ports)
@@ -255,14 +257,16 @@ static void write_coming(FILE *out, const struct config_intercept *intercept)
 /*
  * Packets of connections that were taken, or that proxyd made from another's address. `wildcard` is
  * not told of a handshake that is under way (6.18, nft_socket_eval: sk_fullsock); without it what
- * is for others and the listener's port would seem to be for the listener.
+ * is for others and the listener's port would seem to be for the listener. A SYN is for nobody yet:
+ * tproxy knows what to do where it meets the last user of its tuple in TIME_WAIT.
  */
 static void write_known(FILE *out, const struct config_listener *listener)
 {
 	fprintf(out,
-		"\t\tmeta l4proto tcp socket transparent 1 socket wildcard 0 "
+		"\t\t" FLAGS " != syn socket transparent 1 socket wildcard 0 "
 		"meta mark set meta mark | %#x accept\n"
-		"\t\ttcp dport != %u socket transparent 1 meta mark set meta mark | %#x accept\n",
+		"\t\ttcp dport != %u " FLAGS " != syn socket transparent 1 "
+		"meta mark set meta mark | %#x accept\n",
 		SL_MARK_LOCAL, ntohs(listener->address.ipv4.sin_port), SL_MARK_LOCAL);
 }
 
