@@ -39,7 +39,9 @@ spawn remote nsenter --net="/proc/$NEIGHBOUR/ns/net" python3 -m http.server "$RE
 remote_listens() { [[ -n $(neighbour ss -Hltn "sport = :$REMOTE") ]]; }
 wait_until 20 remote_listens || fail "the remote server does not listen"
 
+# The relay, which starts at once; the example below has the lane of its choice.
 cat >"$TMP/config.yaml" <<END
+lane: relay
 listeners:
   - {name: out, address: "[::]:$OUTBOUND", intercept: {cgroup: "\${PROXYD_CGROUP}"}}
 routes: {original_destination: true}
