@@ -136,3 +136,57 @@ talk_into_lane() { # SOCKETS
 	done
 	fail "not $1 sockets in the lane: $(direct_status .sockets)"
 }
+
+# ---- twins: connections with the same addresses and ports in two network namespaces ----
+
+TWINS=("sidelane-$$-a" "sidelane-$$-b")
+drop_twins() {
+	local status=$? name
+	set +e # the status must reach the next one
+	for name in "${TWINS[@]}"; do
+		ip netns delete "$name" 2>/dev/null || true
+	done
+	(exit "$status")
+	end_direct
+}
+
+# The ends of 4 connections from port 7100 on in each; all bytes differ. They talk until `end_twins`.
+add_twins() {
+	local name
+	trap drop_twins EXIT
+	for name in "${TWINS[@]}"; do
+		ip netns add "$name"
+		ip -n "$name" link set lo up
+	done
+	cat >"$TMP/words" <<-END
+		#!/bin/bash
+		until [[ -e $TMP/go ]]; do
+		    echo talk 30 1
+		    sleep 0.03
+		done
+		printf '%s\n' 'talk 500' 'send 300000' 'drain' 'talk 50' 'half 100000'
+	END
+	chmod +x "$TMP/words"
+}
+
+start_twin() { # 0|1 BACKEND ARGS...
+	spawn "ends-$1" "${INSIDE[@]}" ip netns exec "${TWINS[$1]}" bash -c \
+		"'$TMP/words' | exec '$HERE/ends.py' 127.0.0.1 $2 4 --client-port 7100 --seed $(($1 + 1)) ${*:3}"
+	TWIN_PIDS[$1]=$SPAWNED_PID
+}
+
+# At least so many bytes go direct in each from now on.
+# shellcheck disable=SC2034 # used by the tests
+TWIN_DIRECT=$((4 * 2 * 500 * 64))
+end_twins() {
+	local i status
+	touch "$TMP/go"
+	for i in 0 1; do
+		status=0
+		wait "${TWIN_PIDS[i]}" || status=$?
+		forget "${TWIN_PIDS[i]}"
+		((status == 0)) || fail "namespace $i: $(cat "$TMP/ends-$i.log")"
+		grep -q '^half' "$TMP/ends-$i.log" || fail "namespace $i: $(cat "$TMP/ends-$i.log")"
+		grep -q '^drain 0$' "$TMP/ends-$i.log" || fail "namespace $i: bytes are missing"
+	done
+}

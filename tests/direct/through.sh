@@ -69,7 +69,14 @@ left_out "of blocking sockets" --blocking
 start_proxyd --listen "127.0.0.1:$FRONT" --upstream "127.0.0.1:$BACKEND"
 assert_equal false "$(proxyd_status '.direct_lane.wanted | tostring')" "direct lane by default"
 stop_proxyd
-say "left out: unknown programs, blocking sockets, everybody by default"
+start_proxyd --listen "127.0.0.1:$FRONT" --upstream "127.0.0.1:$BACKEND" --direct-lane --pin "$TMP"
+grep -q 'not a BPF file system; mount' "$PROXYD_LOG" || fail "no word of the remedy: $(cat "$PROXYD_LOG")"
+assert_equal false "$(proxyd_status '.direct_lane.available | tostring')" "direct lane without bpffs"
+start_ends 127.0.0.1 "$BACKEND" 1 --front "$FRONT"
+ends half 100000
+end "$ENDS_PID"
+stop_proxyd
+say "left out: unknown programs, blocking sockets, everybody by default and without a BPF file system"
 
 # ---- readers that do not read ----
 start_through 127.0.0.1

@@ -3,11 +3,13 @@
 # foreign, no hang, no wrong close. Whatever is eligible is paired at once, bulk too, so that all ways
 # of a message alternate.
 #
-#   through_storm.sh relay|kernel|auto [calm|churn]
+#   through_storm.sh relay|kernel|auto [calm|churn|headers]
 #     the lane beneath
 #     calm    nothing else (default)
 #     churn   everybody leaves the direct lane each second, and comes back; flows move at random
 #             between the lanes beneath
+#     headers a chain of two hops, with a PROXY header between them: the streams differ, so that
+#             neither hop may offer its flows
 #
 #   CONNECTIONS  for each address family (default 4000)
 #   SEED         of storm and of the lane switches (default random, printed)
@@ -22,22 +24,44 @@ DEFAULT=4000
 CONNECTIONS=${CONNECTIONS:-$DEFAULT}
 SEED=${SEED:-$SRANDOM}
 OPTIONS=(--lane "$LANE" --direct-lane --pin "$PIN" --debug-direct-eager)
-[[ $MODE == calm ]] || OPTIONS+=(--debug-switch-lanes "$SEED")
+[[ $MODE != churn ]] || OPTIONS+=(--debug-switch-lanes "$SEED")
 
 begin_through
+
+run_storm() { # ADDRESS SEED
+	"$TOOLS/storm" --connect "$1:$FRONT" --listen "$1:$BACKEND" --connections "$CONNECTIONS" \
+		--concurrency 100 --seed "$2" --except urgent >"$TMP/storm.log" ||
+		fail "$1, seed $2: $(grep BAD "$TMP/storm.log" | head -n 5) $(tail -n 1 "$TMP/storm.log")"
+	DIRECT=$(proxyd_status .bytes.direct)
+	say "$1, seed $2: $(tail -n 1 "$TMP/storm.log"), $DIRECT bytes direct"
+}
+
+if [[ $MODE == headers ]]; then
+	free_port MIDDLE
+	cat >"$TMP/headers.yaml" <<-END
+		listeners:
+		  - {name: front, address: "127.0.0.1:$FRONT"}
+		  - {name: middle, address: "127.0.0.1:$MIDDLE", proxy_protocol: 127.0.0.1}
+		routes:
+		  - {match: {listener: front}, upstream: middle}
+		  - {upstream: storm}
+		upstreams:
+		  - {name: middle, endpoints: "127.0.0.1:$MIDDLE", proxy_protocol: v2}
+		  - {name: storm, endpoints: "127.0.0.1:$BACKEND"}
+	END
+	start_proxyd -c "$TMP/headers.yaml" "${OPTIONS[@]}"
+	run_storm 127.0.0.1 "$SEED"
+	assert_equal 0 "$DIRECT" "bytes that went direct"
+	stop_proxyd
+	exit
+fi
 for address in 127.0.0.1 '[::1]'; do
 	start_proxyd --listen "$address:$FRONT" --upstream "$address:$BACKEND" "${OPTIONS[@]}"
 	DIRECT=0
 	# Sockets that may receive urgent bytes are not eligible. On a machine that is busy enough no
 	# scan may come in time: once more, then.
 	for ((round = 0; round < 5 && DIRECT < 1000000; round++)); do
-		"$TOOLS/storm" --connect "$address:$FRONT" --listen "$address:$BACKEND" \
-			--connections "$CONNECTIONS" --concurrency 100 --seed $((SEED + round)) \
-			--except urgent >"$TMP/storm.log" ||
-			fail "$address, seed $((SEED + round)): $(grep BAD "$TMP/storm.log" | head -n 5)" \
-				"$(tail -n 1 "$TMP/storm.log")"
-		DIRECT=$(proxyd_status .bytes.direct)
-		say "$address, seed $((SEED + round)): $(tail -n 1 "$TMP/storm.log"), $DIRECT bytes direct"
+		run_storm "$address" $((SEED + round))
 	done
 	assert_number "$DIRECT" -ge 1000000 "bytes that went direct"
 	assert_no_active_flows
