@@ -53,7 +53,7 @@ end_direct() {
 	done
 	umount "$PIN" 2>/dev/null || true
 	for ((i = 0; i < 50; i++)); do
-		rmdir "$CGROUP" 2>/dev/null && break
+		find "$CGROUP" -depth -type d -exec rmdir {} + 2>/dev/null && break
 		sleep 0.1
 	done
 	(exit "$status")
@@ -116,7 +116,7 @@ start_ends() { # HOST BACKEND PAIRS ARGS...
 	coproc ENDS { exec "${INSIDE[@]}" "${TALKER[@]:-$HERE/ends.py}" "$@" 2>"$TMP/ends.log"; }
 	SPAWNED+=("$ENDS_PID ends")
 	local answer
-	read -r -t 20 answer <&"${ENDS[0]}" || fail "the ends do not start: $(cat "$TMP/ends.log")"
+	read -r -t 60 answer <&"${ENDS[0]}" || fail "the ends do not start: $(cat "$TMP/ends.log")"
 	assert_equal ready "$answer" "first line of the ends"
 }
 
