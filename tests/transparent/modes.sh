@@ -123,6 +123,23 @@ end_dialogue() {
 
 # ---- other traffic ----
 
+# Three connections by one port. The server closes first, so it is proxyd's socket that is in TIME_WAIT when
+# the tuple comes again.
+reuse_port() { # ADDRESS PORT
+	"${PREFIX[@]}" python3 - "$@" <<-'END' || fail "the same port again, to $1"
+		import socket
+		import sys
+		for _ in range(3):
+		    with socket.socket() as client:
+		        client.settimeout(20)
+		        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+		        client.bind(("", 40000))
+		        client.connect((sys.argv[1], int(sys.argv[2])))
+		        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+		        assert b" 200 OK" in client.makefile("rb").read()
+	END
+}
+
 # Of this host's processes, only those of the cgroup, and of them those of a user.
 test_outside() {
 	local before
@@ -156,7 +173,8 @@ test_inbound() {
 		"${PREFIX[@]}" curl -fsS --max-time 60 -o "$TMP/download" "http://$address:8080/original"
 		assert_same_file "$TMP/original" "$TMP/download" "download from $address, inbound"
 	done
-	assert_equal 2 "$(proxyd_status .flows.total)" "flows through proxyd, inbound"
+	reuse_port 10.9.1.1 8080
+	assert_equal 5 "$(proxyd_status .flows.total)" "flows through proxyd, inbound"
 	stop_proxyd
 	assert_no_traces "after inbound" rules
 }
