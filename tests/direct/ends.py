@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Both ends of some TCP connections, told what to do by lines on standard input.
 
-    ends.py HOST PORT PAIRS [--front PORT] [--client-port N] [--seed N] [--blocking] [--buffer N]
+    ends.py HOST PORT PAIRS [--front PORT] [--client-port N] [--seed N] [--blocking] [--buffer N] [--header]
 
 Every byte is a function of the seed, the pair, the direction and its offset, and is checked where
 it arrives. Each command answers with one line; a wrong byte ends the program with status 1.
@@ -218,6 +218,7 @@ def main():
     parser.add_argument("--client-port", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--buffer", type=int)
+    parser.add_argument("--header", action="store_true", help="servers get a PROXY header, v1")
     parser.add_argument("--blocking", action="store_true")
     options = parser.parse_args()
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
@@ -235,6 +236,8 @@ def main():
             client.bind((options.host, options.client_port + i))
         connect(client, (options.host, options.front or options.port))
         server = listener.accept()[0]
+        while options.header and server.recv(1) != b"\n":
+            pass
         for sock in (client, server):
             sock.setblocking(options.blocking)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

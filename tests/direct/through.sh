@@ -39,14 +39,14 @@ done
 say "dialogues of 5 flows over IPv4 and IPv6, relay and auto beneath: all direct, all counted"
 
 # ---- the idle timeout sees direct bytes, and their absence ----
-IDLE_TIMEOUT=3s start_through 127.0.0.1
+IDLE_TIMEOUT=5s start_through 127.0.0.1
 start_ends 127.0.0.1 "$BACKEND" 2 --front "$FRONT"
 talk_through 4
 relayed=$(carried)
-ends talk 150 50
+ends talk 170 50
 assert_equal "$relayed" "$(carried)" "bytes through proxyd's sockets"
 assert_equal 2 "$(proxyd_status .flows.active)" "flows that talk for longer than their idle timeout"
-wait_until 20 no_active_flows || fail "idle flows are not closed"
+wait_until 30 no_active_flows || fail "idle flows are not closed"
 assert_equal 2 "$(proxyd_status .errors.idle_timeout)" "flows closed for idleness"
 end "$ENDS_PID"
 stop_through
@@ -64,6 +64,7 @@ left_out() { # WHY ARGS...
 	end "$ENDS_PID"
 	stop_through
 }
+PROXY_PROTOCOL=v1 left_out "of flows with a PROXY header" --header
 PYTHON=nobody left_out "of programs that are not known"
 left_out "of blocking sockets" --blocking
 start_proxyd --listen "127.0.0.1:$FRONT" --upstream "127.0.0.1:$BACKEND"
@@ -76,7 +77,7 @@ start_ends 127.0.0.1 "$BACKEND" 1 --front "$FRONT"
 ends half 100000
 end "$ENDS_PID"
 stop_proxyd
-say "left out: unknown programs, blocking sockets, everybody by default and without a BPF file system"
+say "left out: PROXY headers, unknown programs, blocking sockets, everybody by default and without a BPF file system"
 
 # ---- readers that do not read ----
 start_through 127.0.0.1

@@ -24,6 +24,7 @@ start_through() { # HOST OPTIONS...
 		  - name: backend
 		    endpoints: ["$address:$BACKEND"]
 		    timeouts: {idle: ${IDLE_TIMEOUT:-1h}}
+		    proxy_protocol: ${PROXY_PROTOCOL:-none}
 		routes: [{upstream: backend}]
 	END
 	start_proxyd -c "$TMP/through.yaml" "$@"

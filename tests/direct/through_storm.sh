@@ -3,13 +3,11 @@
 # foreign, no hang, no wrong close. Whatever is eligible is paired at once, bulk too, so that all ways
 # of a message alternate.
 #
-#   through_storm.sh relay|kernel|auto [calm|churn|headers]
+#   through_storm.sh relay|kernel|auto [calm|churn]
 #     the lane beneath
 #     calm    nothing else (default)
 #     churn   everybody leaves the direct lane each second, and comes back; flows move at random
 #             between the lanes beneath
-#     headers a chain of two hops, with a PROXY header between them: the streams differ, so that
-#             neither hop may offer its flows
 #
 #   CONNECTIONS  for each address family (default 4000)
 #   SEED         of storm and of the lane switches (default random, printed)
@@ -36,25 +34,6 @@ run_storm() { # ADDRESS SEED
 	say "$1, seed $2: $(tail -n 1 "$TMP/storm.log"), $DIRECT bytes direct"
 }
 
-if [[ $MODE == headers ]]; then
-	free_port MIDDLE
-	cat >"$TMP/headers.yaml" <<-END
-		listeners:
-		  - {name: front, address: "127.0.0.1:$FRONT"}
-		  - {name: middle, address: "127.0.0.1:$MIDDLE", proxy_protocol: 127.0.0.1}
-		routes:
-		  - {match: {listener: front}, upstream: middle}
-		  - {upstream: storm}
-		upstreams:
-		  - {name: middle, endpoints: "127.0.0.1:$MIDDLE", proxy_protocol: v2}
-		  - {name: storm, endpoints: "127.0.0.1:$BACKEND"}
-	END
-	start_proxyd -c "$TMP/headers.yaml" "${OPTIONS[@]}"
-	run_storm 127.0.0.1 "$SEED"
-	assert_equal 0 "$DIRECT" "bytes that went direct"
-	stop_proxyd
-	exit
-fi
 for address in 127.0.0.1 '[::1]'; do
 	start_proxyd --listen "$address:$FRONT" --upstream "$address:$BACKEND" "${OPTIONS[@]}"
 	DIRECT=0

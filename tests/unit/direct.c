@@ -3,6 +3,7 @@
 #include <stdint.h>
 
 #include "sidelane/direct.h"
+#include "sidelane/offer.h"
 #include "unit/seed.h"
 
 #define ROOM (1024U * 1024)
@@ -190,6 +191,34 @@ Test(direct, mirrored_keys_meet_wherever_the_numbers_wrap)
 
 		cr_assert_arr_eq(&from_connected, &accepted, sizeof(accepted));
 		cr_assert_arr_eq(&from_accepted, &connected, sizeof(connected));
+	}
+}
+
+/* By way of proxyd's two sockets each end finds the other's key and the same byte of the stream. */
+Test(direct, offers_lead_to_the_other_end_of_the_flow)
+{
+	static const uint32_t numbers[] = {0, 1, INT32_MAX, UINT32_MAX - 1, UINT32_MAX};
+	const size_t count = sizeof(numbers) / sizeof(numbers[0]);
+
+	for (size_t i = 0; i < count * count * count; i++) {
+		/* Of SYNs: the client's, proxyd's answer, proxyd's to the server, the server's. */
+		const uint32_t c = numbers[i % count], d = numbers[i / count % count];
+		const uint32_t u = numbers[i / count / count], b = c ^ 0x5a5a5a5a;
+		const struct sl_end_key client = {.netns = 3, .first_in = d + 1, .first_out = c};
+		const struct sl_end_key server = {
+			.netns = 3, .first_in = u + 1, .first_out = b + 1};
+		const struct sl_offer downstream = {
+			.side = 0, .key = {.netns = 3, .first_in = c + 1, .first_out = d + 1}};
+		const struct sl_offer upstream = {
+			.side = 1, .key = {.netns = 3, .first_in = b + 1, .first_out = u}};
+		const struct sl_end_key near_client = sl_offer_near(&downstream);
+		const struct sl_end_key near_server = sl_offer_near(&upstream);
+
+		cr_assert_arr_eq(&near_client, &client, sizeof(client));
+		cr_assert_arr_eq(&near_server, &server, sizeof(server));
+		/* Byte n has number SYN + 1 + n at each sender, and at each receiver. */
+		cr_assert_eq(c + 1 + 77 - sl_offer_shift(&downstream, &server), u + 1 + 77);
+		cr_assert_eq(b + 1 + 77 - sl_offer_shift(&upstream, &client), d + 1 + 77);
 	}
 }
 
