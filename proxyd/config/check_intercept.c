@@ -125,6 +125,11 @@ static void check_redirect(struct check *check, unsigned int index)
 		say(check, index, "",
 		    "connections are redirected to whatever address this host has where they come "
 		    "in; let the listener have 0.0.0.0 or [::]");
+	if (check->config->direct.tcp.source.kind == SOURCE_CLIENT)
+		say(check, index, ".mode",
+		    "connection tracking would take proxyd's connection from the client's port for "
+		    "the client's own; let `original_destination.tcp.source` be clientip, or take "
+		    "mode tproxy");
 }
 
 static void check_netfilter(struct check *check, unsigned int index)

@@ -179,6 +179,35 @@ test_inbound() {
 	assert_no_traces "after inbound" rules
 }
 
+# The server sees the client: proxyd is between them for nobody. The answers find back by the rules of
+# the mode, or by those of docs/transparent.md.
+test_source() {
+	local address source=client rules=$TMP/source-rules
+	# Connection tracking takes a second connection of the same tuple for the first.
+	[[ $MODE == tproxy ]] || source=clientip
+	write_config ""
+	echo "original_destination: {tcp: {source: $source}}" >>"$CONFIG"
+	# shellcheck disable=SC2016 # ``` of Markdown
+	sed -n '/^nft add table inet proxyd_source/,/^```/{/^```/!p}' "$ROOT/docs/transparent.md" >"$rules"
+	[[ $MODE == tproxy ]] || on "$PROXY" sh -e "$rules"
+	start_proxyd -c "$CONFIG"
+	for address in 10.9.2.2 '[fd09:2::2]'; do
+		assert_passes 1 "$address"
+		assert_equal "$([[ $address == 10* ]] && echo 10.9.1.2 || echo fd09:1::2)" \
+			"$("${PREFIX[@]}" curl -fsS --max-time 20 "http://$address/client")" "whom $address sees"
+		"${PREFIX[@]}" curl -fsS --max-time 60 -o "$TMP/download" "http://$address/original"
+		assert_same_file "$TMP/original" "$TMP/download" "download from $address for the client itself"
+	done
+	stop_proxyd
+	[[ $MODE == tproxy ]] || on "$PROXY" sh -c "
+		nft delete table inet proxyd_source
+		ip route flush table 152
+		ip -6 route flush table 152
+		ip rule del lookup 152
+		ip -6 rule del lookup 152"
+	assert_no_traces "after the client's own address" rules
+}
+
 # Rules that somebody else puts in place.
 test_skip() {
 	begin ", rules: skip"
@@ -287,5 +316,6 @@ test_drain
 test_kill_open
 test_kill_closed
 test_skip
+[[ $MODE != tproxy && $MODE != redirect ]] || test_source
 [[ $MODE == local ]] || test_inbound
 say "all as it should be"

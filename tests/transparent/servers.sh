@@ -5,7 +5,7 @@
 SIZE=10M
 ((QUICK == 0)) || SIZE=2M
 
-# Whoever asks for / is told which address it reached.
+# Whoever asks for / is told which address it reached, and for /client from which it came.
 start_nginx() {
 	mkdir -p "$TMP/www/upload" "$TMP/nginx"
 	cat >"$TMP/nginx.conf" <<-END
@@ -27,6 +27,7 @@ start_nginx() {
 		        listen [::]:80;
 		        root $TMP/www;
 		        location = / { return 200 "\$server_addr"; }
+		        location = /client { return 200 "\$remote_addr"; }
 		        location /upload { dav_methods PUT; }
 		    }
 		}

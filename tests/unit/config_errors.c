@@ -624,6 +624,16 @@ Test(config_errors, sense)
 		 "f:5:43: listeners[2].intercept.cgroup: listeners[1] intercepts its IPv6 "
 		 "connections; have one listener, and tell them apart by `destination` and `port` "
 		 "in routes\n"},
+		{"listeners: {address: \"[::]:1\", intercept: {mode: redirect}}\n"
+		 "routes: {original_destination: true}\n"
+		 "original_destination: {tcp: {source: client}}\n",
+		 "f:1:50: listeners[0].intercept.mode: connection tracking would take proxyd's "
+		 "connection from the client's port for the client's own; let "
+		 "`original_destination.tcp.source` be clientip, or take mode tproxy\n"},
+		{"listeners: {address: \"[::]:1\", intercept: {mode: redirect}}\n"
+		 "routes: {original_destination: true}\n"
+		 "original_destination: {tcp: {source: clientip}}\n",
+		 ""},
 		{"listeners: [127.0.0.1:1, 127.0.0.1:2]\n"
 		 "routes: {match: {listener: listener-1}, reject: close}\n",
 		 "f:1:26: warning: listeners[1]: no route is for it: every connection is rejected; "
