@@ -28,11 +28,14 @@
 #define ORIGINAL_DESTINATION 80 /* SO_ORIGINAL_DST, IP6T_SO_ORIGINAL_DST */
 #define TCP_CLOSE            7
 #define PASS                 1
+#define REFUSE               0
+#define ECONNREFUSED         111
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Set by proxyd before the load. */
 const volatile __u64 own_netns = 0;
+const volatile __u8 closed = 0; /* refuse what would be intercepted while proxyd does not listen */
 
 /* Set by who_am_i() before anything is attached; by proxyd. */
 __u32 own_process = 0;
@@ -155,6 +158,45 @@ static const struct sl_rules *intercept(struct bpf_sock_addr *context, struct bp
 	return rule;
 }
 
+/* Whether one of proxyd's own sockets listens there, and not whoever took the port after its end.
+ */
+static int is_ours(struct bpf_sock *socket)
+{
+	int ours;
+
+	if (!socket)
+		return 0;
+	ours = !!bpf_sk_storage_get(&accepted, socket, NULL, 0);
+	bpf_sk_release(socket);
+	return ours;
+}
+
+/* connect(2) says ECONNREFUSED (bpf_set_retval, 5.18). */
+static int refuse(void)
+{
+	bpf_set_retval(-ECONNREFUSED);
+	return REFUSE;
+}
+
+static int is_open_ipv4(struct bpf_sock_addr *context, const struct sl_rules *rule)
+{
+	struct bpf_sock_tuple to = {};
+
+	to.ipv4.daddr = rule->proxy_ip4;
+	to.ipv4.dport = rule->proxy_port;
+	return is_ours(bpf_sk_lookup_tcp(context, &to, sizeof(to.ipv4), BPF_F_CURRENT_NETNS, 0));
+}
+
+static int is_open_ipv6(struct bpf_sock_addr *context, const struct sl_rules *rule)
+{
+	struct bpf_sock_tuple to = {};
+
+	for (int i = 0; i < 4; i++)
+		to.ipv6.daddr[i] = rule->proxy_ip6[i];
+	to.ipv6.dport = rule->proxy_port;
+	return is_ours(bpf_sk_lookup_tcp(context, &to, sizeof(to.ipv6), BPF_F_CURRENT_NETNS, 0));
+}
+
 static int is_tcp(const struct bpf_sock_addr *context)
 {
 	return context->type == SOCK_STREAM && context->protocol == IPPROTO_TCP;
@@ -173,6 +215,8 @@ int connect_ipv4(struct bpf_sock_addr *context)
 	rule = intercept(context, socket, &to);
 	if (!rule)
 		return PASS;
+	if (closed && !is_open_ipv4(context, rule))
+		return refuse();
 	context->user_ip4 = rule->proxy_ip4;
 	context->user_port = rule->proxy_port;
 	return PASS;
@@ -194,6 +238,9 @@ int connect_ipv6(struct bpf_sock_addr *context)
 	rule = intercept(context, socket, &to);
 	if (!rule)
 		return PASS;
+	if (closed &&
+	    !(is_mapped(to.ip) ? is_open_ipv4(context, rule) : is_open_ipv6(context, rule)))
+		return refuse();
 	if (is_mapped(to.ip)) {
 		context->user_ip6[3] = rule->proxy_ip4;
 	} else {

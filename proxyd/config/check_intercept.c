@@ -101,9 +101,6 @@ static void check_connect(struct check *check, unsigned int index)
 		    "mode connect needs `cgroup`; name the directory of a cgroup v2");
 	else
 		check_alone(check, index);
-	if (intercept->on_exit == INTERCEPT_EXIT_CLOSED)
-		say(check, index, ".on_exit",
-		    "mode connect ends with proxyd; take `open`, or mode redirect");
 	if (intercept->rules)
 		say(check, index, ".rules", "mode connect has no such rules; leave it out");
 	if (intercept->traffic)

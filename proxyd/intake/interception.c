@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/capability.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -25,6 +26,7 @@
 
 #define LINKS         7
 #define FIRST_CONNECT 5
+#define PIN_SIZE      (sizeof(RULESET_PINS) + RULESET_NAME + 2)
 
 struct interception {
 	atomic_uint references;
@@ -69,6 +71,7 @@ static int load(struct interception *interception)
 	if (err)
 		return err;
 	programs->rodata->own_netns = netns;
+	programs->rodata->closed = interception->on_exit == INTERCEPT_EXIT_CLOSED;
 	err = interceptor__load(programs);
 	return err ? err
 		   : bpf_prog_test_run_opts(bpf_program__fd(programs->progs.who_am_i), &options);
@@ -241,6 +244,25 @@ static int write_rules(const struct interceptor *programs, const struct range_ma
 
 /* --- Attaching --------------------------------------------------------------------------- */
 
+/* Of connect4 or connect6, which with `on_exit: closed` stay when proxyd is gone. */
+static const char *pin_of(const struct interception *interception, int link, char pin[PIN_SIZE])
+{
+	snprintf(pin, PIN_SIZE, RULESET_PINS "%s_%c", interception->name,
+		 link == FIRST_CONNECT ? '4' : '6');
+	return pin;
+}
+
+/* In the place of what a proxyd has left that is gone, which refuses up to here. */
+static int pin(const struct interception *interception, int link)
+{
+	char path[PIN_SIZE];
+
+	unlink(pin_of(interception, link, path));
+	return interception->on_exit == INTERCEPT_EXIT_CLOSED
+		       ? bpf_link__pin(interception->links[link], path)
+		       : 0;
+}
+
 /* What is not attached yet. Whatever needs the notes of connect4/6 first, those two last. */
 static int attach(struct interception *interception)
 {
@@ -253,30 +275,65 @@ static int attach(struct interception *interception)
 	};
 
 	for (int i = 0; i < LINKS; i++) {
+		int err = 0;
+
 		if (interception->links[i])
 			continue;
 		interception->links[i] = bpf_program__attach_cgroup(
 			order[i], i ? interception->cgroup : interception->own);
 		if (!interception->links[i])
 			return -errno;
+		if (i >= FIRST_CONNECT)
+			err = pin(interception, i);
+		if (err) {
+			bpf_link__destroy(interception->links[i]);
+			interception->links[i] = NULL;
+			return err;
+		}
 	}
 	return 0;
 }
 
 /* connect4/6 alone: the others are for the clients that are there. */
-void interception_end(struct interception *interception, const struct config_listener *listener,
-		      bool for_good)
+static void end_connect(struct interception *interception, bool for_good)
 {
-	if (interception && interception->redirection)
-		redirection_end(interception->redirection, listener, for_good);
-	if (interception)
-		claim_drop(&interception->claim);
-	if (interception && interception->steering)
-		steering_end(interception->steering, for_good);
-	for (int i = LINKS - 1; interception && i >= FIRST_CONNECT; i--) {
+	char path[PIN_SIZE];
+
+	claim_drop(&interception->claim);
+	/* Without a socket that listens they refuse. */
+	if (interception->on_exit == INTERCEPT_EXIT_CLOSED && !for_good)
+		return;
+	for (int i = LINKS - 1; i >= FIRST_CONNECT; i--) {
+		if (!interception->links[i])
+			continue;
+		unlink(pin_of(interception, i, path));
 		bpf_link__destroy(interception->links[i]);
 		interception->links[i] = NULL;
 	}
+}
+
+void interception_end(struct interception *interception, const struct config_listener *listener,
+		      bool for_good)
+{
+	if (!interception)
+		return;
+	if (interception->redirection)
+		redirection_end(interception->redirection, listener, for_good);
+	else if (interception->steering)
+		steering_end(interception->steering, for_good);
+	else
+		end_connect(interception, for_good);
+}
+
+static const char *remedy(const struct interception *interception, int err)
+{
+	if (err == -E2BIG)
+		return "; it takes 32 ranges of user IDs";
+	if (err == -ENOSPC)
+		return "; it takes 4096 address ranges";
+	if (interception->on_exit == INTERCEPT_EXIT_CLOSED)
+		return "; `on_exit: closed` takes a BPF file system: mount -t bpf bpf /sys/fs/bpf";
+	return "";
 }
 
 static int follow_connect(struct interception *interception, const struct config_listener *listener)
@@ -291,10 +348,7 @@ static int follow_connect(struct interception *interception, const struct config
 		err = attach(interception);
 	if (err)
 		log_error("listener %s: cannot set up `intercept`: %s%s", listener->name,
-			  strerror(-err),
-			  err == -E2BIG    ? "; it takes 32 ranges of user IDs"
-			  : err == -ENOSPC ? "; it takes 4096 address ranges"
-					   : "");
+			  strerror(-err), remedy(interception, err));
 	else
 		range_maps_switch(&programs->bss->generation, now + 1);
 	range_maps_keep(&maps, err ? now : now + 1);

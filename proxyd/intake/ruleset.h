@@ -10,6 +10,9 @@
 
 #define RULESET_PREFIX "proxyd_"
 
+/* Where the programs of `on_exit: closed` are pinned, by that name. */
+#define RULESET_PINS "/sys/fs/bpf/"
+
 /* The longest name of a listener, a port, and the end. */
 #define RULESET_NAME 80
 

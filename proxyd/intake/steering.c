@@ -20,8 +20,6 @@
 #include "sidelane/shared.h"
 #include "steerer.skel.h"
 
-#define PINS "/sys/fs/bpf/"
-
 struct steering {
 	struct steerer *programs;
 	struct bpf_link *link;     /* NULL: nothing is steered */
@@ -29,7 +27,7 @@ struct steering {
 	unsigned int port;         /* of the listener */
 	bool closed;
 	bool for_good; /* what is pinned goes too */
-	char pin[sizeof(PINS) + RULESET_NAME];
+	char pin[sizeof(RULESET_PINS) + RULESET_NAME];
 };
 
 /* ---- Loading ------------------------------------------------------------------------------ */
@@ -130,7 +128,8 @@ static int attach(struct steering *steering, const struct config_listener *liste
 	if (netns < 0)
 		return -errno;
 	steering->port = ntohs(listener->address.ipv4.sin_port);
-	snprintf(steering->pin, sizeof(steering->pin), PINS "%s", ruleset_name(listener, name));
+	snprintf(steering->pin, sizeof(steering->pin), RULESET_PINS "%s",
+		 ruleset_name(listener, name));
 	steering->link = bpf_program__attach_netns(steering->programs->progs.steer, netns);
 	if (!steering->link)
 		err = -errno;
@@ -199,7 +198,7 @@ void steering_end(struct steering *steering, bool for_good)
 int steering_clear(unsigned int *count)
 {
 	glob_t pins;
-	int err = glob(PINS RULESET_PREFIX "*", 0, NULL, &pins);
+	int err = glob(RULESET_PINS RULESET_PREFIX "*", 0, NULL, &pins);
 
 	*count = 0;
 	if (err)

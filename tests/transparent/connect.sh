@@ -6,7 +6,8 @@
 #   CONNECTIONS  of the churn (default 10000; 60000 and more for the whole of it)
 if [[ -z ${NAMESPACE-} ]] && ((EUID == 0)); then
 	# shellcheck disable=SC2016 # for the inner shell
-	NAMESPACE=ours exec unshare --net bash -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
+	NAMESPACE=ours exec unshare --net --mount bash -c '
+		mount -t bpf bpf /sys/fs/bpf && ip link set lo up && exec "$0" "$@"' "$0" "$@"
 fi
 source "$(dirname "$0")/../lib.sh"
 take_lane "$@"
@@ -206,4 +207,47 @@ kill -9 "$PROXYD_PID"
 proxyd_ended 5
 assert_nothing_in_kernel
 clients once 127.77.0.1 "$BACK" || fail "no connection after kill -9"
+
+# The other choice: nobody gets past proxyd when it is gone, nor to whoever has taken its port.
+pins() { find /sys/fs/bpf -name 'proxyd_*'; }
+assert_refused() { # ADDRESS WHEN
+	local status=0
+	within curl -sS --max-time 20 -o /dev/null "http://$1:$BACK/" 2>"$TMP/refused" || status=$?
+	# 7: curl could not connect.
+	assert_equal 7 "$status" "curl's exit status for $1 $2"
+}
+end_closed() { # SIGNAL
+	kill "-$1" "$PROXYD_PID"
+	BPF_IDS=()
+	proxyd_ended 20
+}
+begin_closed() {
+	write_config ", on_exit: closed"
+	start_proxyd -c "$CONFIG"
+	assert_passes 1 clients once 127.77.0.1 "$BACK"
+	assert_passes 1 clients once ::1 "$BACK"
+}
+begin_closed
+end_closed KILL
+assert_refused 127.77.0.1 "after kill -9, closed"
+assert_refused "[::1]" "after kill -9, closed"
+spawn thief python3 -m http.server "$FRONT" --bind ::
+wait_listening "$FRONT" "who takes proxyd's port"
+assert_refused 127.77.0.1 "with another at proxyd's port"
+end "$SPAWNED_PID"
+peers once 127.77.0.1 "$BACK" || fail "no connection from outside the cgroup"
+begin_closed
+end_closed TERM
+assert_refused 127.77.0.1 "after SIGTERM, closed"
+assert_equal 2 "$(pins | wc -l)" "programs that are pinned"
+"$PROXYD" rules --clear
+clients once 127.77.0.1 "$BACK" || fail "no connection after rules --clear"
+begin_closed
+remember_traces
+echo "listeners: 127.0.0.1:$LOCAL" >"$CONFIG"
+echo "routes: {reject: close}" >>"$CONFIG"
+"$PROXYD" reload --control "$CONTROL" || fail "the reload without the listener was refused"
+clients once 127.77.0.1 "$BACK" || fail "no connection after the listener has gone"
+assert_equal "" "$(pins)" "what is pinned"
+stop_proxyd
 say "all as it should be"
