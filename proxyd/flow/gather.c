@@ -62,14 +62,14 @@ static bool size_buffer(int fd)
 	socklen_t length = sizeof(int);
 	int locks;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, &length))
+	/* A size that was configured stays. */
+	if (getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, &length) || locks & SOCK_RCVBUF_LOCK)
 		return false;
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &twice, sizeof(twice)))
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &twice, sizeof(twice));
 	setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof(least));
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	locks &= ~SOCK_RCVBUF_LOCK;
 	return !setsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, sizeof(locks));
 }
 
@@ -77,21 +77,6 @@ static void measure_from(struct direction *direction, uint64_t now_us)
 {
 	direction->gather.since = direction->read;
 	direction->gather.since_us = now_us;
-}
-
-/* `pace`: bytes a PERIOD_US. */
-static void begin(struct flow *flow, int d, uint64_t pace, uint64_t now_us)
-{
-	struct direction *direction = &flow->directions[d];
-	struct gather *gather = &direction->gather;
-
-	if (!size_buffer(flow->fds[d]))
-		return;
-	gather->on = true;
-	gather->enough = (uint32_t)(pace / 2 < UINT32_MAX ? pace / 2 : UINT32_MAX);
-	gather->due_us = now_us + WAIT_US;
-	measure_from(direction, now_us);
-	stats_add(&flow->worker->stats.gathers, 1);
 }
 
 void gather_end(struct flow *flow, int d)
@@ -105,6 +90,23 @@ void gather_end(struct flow *flow, int d)
 	measure_from(direction, 0);
 	if (flow->fds[d] >= 0)
 		setsockopt(flow->fds[d], SOL_SOCKET, SO_RCVLOWAT, &any, sizeof(any));
+}
+
+/* `pace`: bytes a PERIOD_US. */
+static void begin(struct flow *flow, int d, uint64_t pace, uint64_t now_us)
+{
+	struct direction *direction = &flow->directions[d];
+	struct gather *gather = &direction->gather;
+
+	gather->on = true;
+	if (!size_buffer(flow->fds[d])) {
+		gather_end(flow, d);
+		return;
+	}
+	gather->enough = (uint32_t)(pace / 2 < UINT32_MAX ? pace / 2 : UINT32_MAX);
+	gather->due_us = now_us + WAIT_US;
+	measure_from(direction, now_us);
+	stats_add(&flow->worker->stats.gathers, 1);
 }
 
 static void look(struct flow *flow, int d)
