@@ -136,9 +136,12 @@ static const struct sl_rules *find_rules(const struct sl_destination *to)
 
 /* --- The client's calls ------------------------------------------------------------------ */
 
-/* NULL: it goes where it was meant to. Also for want of memory: nothing is cut off then. */
+/*
+ * NULL: it goes where it was meant to. Also for want of memory: nothing is cut off then, unless
+ * nobody is to get past proxyd (`refused`).
+ */
 static const struct sl_rules *intercept(struct bpf_sock_addr *context, struct bpf_sock *socket,
-					const struct sl_destination *to)
+					const struct sl_destination *to, int *refused)
 {
 	const struct sl_rules *rule = NULL;
 	struct client *client;
@@ -147,6 +150,7 @@ static const struct sl_rules *intercept(struct bpf_sock_addr *context, struct bp
 	    bpf_get_netns_cookie(context) == own_netns)
 		rule = find_rules(to);
 	client = bpf_sk_storage_get(&clients, socket, NULL, rule ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	*refused = closed && rule && !client;
 	if (!client)
 		return NULL;
 	/* Of an earlier attempt with the same socket. */
@@ -208,13 +212,14 @@ int connect_ipv4(struct bpf_sock_addr *context)
 	struct bpf_sock *socket = context->sk;
 	struct sl_destination to = {.port = (__be16)context->user_port};
 	const struct sl_rules *rule;
+	int refused;
 
 	if (!is_tcp(context) || !socket)
 		return PASS;
 	sl_map_ipv4(to.ip, context->user_ip4);
-	rule = intercept(context, socket, &to);
+	rule = intercept(context, socket, &to, &refused);
 	if (!rule)
-		return PASS;
+		return refused ? refuse() : PASS;
 	if (closed && !is_open_ipv4(context, rule))
 		return refuse();
 	context->user_ip4 = rule->proxy_ip4;
@@ -228,6 +233,7 @@ int connect_ipv6(struct bpf_sock_addr *context)
 	struct bpf_sock *socket = context->sk;
 	struct sl_destination to = {.port = (__be16)context->user_port};
 	const struct sl_rules *rule;
+	int refused;
 
 	if (!is_tcp(context) || !socket)
 		return PASS;
@@ -235,9 +241,9 @@ int connect_ipv6(struct bpf_sock_addr *context)
 	to.ip[1] = context->user_ip6[1];
 	to.ip[2] = context->user_ip6[2];
 	to.ip[3] = context->user_ip6[3];
-	rule = intercept(context, socket, &to);
+	rule = intercept(context, socket, &to, &refused);
 	if (!rule)
-		return PASS;
+		return refused ? refuse() : PASS;
 	if (closed &&
 	    !(is_mapped(to.ip) ? is_open_ipv4(context, rule) : is_open_ipv6(context, rule)))
 		return refuse();

@@ -57,13 +57,15 @@ static int print(const char *path)
 
 static int clear(void)
 {
-	unsigned int tables, rules = 0, programs = 0;
+	unsigned int tables = 0, rules = 0, programs = 0;
+	int err = netfilter_clear(&tables);
 
-	if (netfilter_clear(&tables) || local_route_clear(&rules) || steering_clear(&programs))
-		return PROXY_EXIT_FAILED;
+	/* One may be missing in this kernel: the others are cleared all the same. */
+	err |= local_route_clear(&rules);
+	err |= steering_clear(&programs);
 	printf("removed: tables of netfilter %u, rules of routing %u, programs %u\n", tables, rules,
 	       programs);
-	return 0;
+	return err ? PROXY_EXIT_FAILED : 0;
 }
 
 static void print_help(void)

@@ -256,8 +256,11 @@ int proxy_follow(struct proxy *proxy, struct config *config)
 	err = plan_new(config, proxy->plan, worker_now_ms(), &plan);
 	if (!err)
 		err = open_sockets(proxy, plan, proxy->plan->config, &sockets);
-	if (!err)
+	if (!err) {
 		err = plan_commit(plan, worker_now_ms());
+		if (err)
+			plan_abandon(plan, proxy->plan);
+	}
 	if (err) {
 		close_sockets(&sockets);
 		plan_unref(plan);

@@ -5,14 +5,18 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <glob.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "flow/worker.h"
 #include "intake/claim.h"
+#include "intake/listener.h"
 #include "intake/range_maps.h"
 #include "intake/redirection.h"
 #include "intake/ruleset.h"
@@ -26,7 +30,7 @@
 
 #define LINKS         7
 #define FIRST_CONNECT 5
-#define PIN_SIZE      (sizeof(RULESET_PINS) + RULESET_NAME + 2)
+#define PIN_SIZE      160
 
 struct interception {
 	atomic_uint references;
@@ -38,8 +42,10 @@ struct interception {
 	struct steering *steering;       /* ... steer; what follows is of connect */
 	struct interceptor *programs;
 	struct bpf_link *links[LINKS];
-	int cgroup; /* whose connections are intercepted */
-	int own;    /* that holds proxyd */
+	char pins[2][PIN_SIZE]; /* of connect4 and connect6; empty: not pinned */
+	uint64_t netns;         /* cookie */
+	int cgroup;             /* whose connections are intercepted */
+	int own;                /* that holds proxyd */
 	struct claim claim;
 };
 
@@ -70,6 +76,7 @@ static int load(struct interception *interception)
 	err = netns_cookie(&netns);
 	if (err)
 		return err;
+	interception->netns = netns;
 	programs->rodata->own_netns = netns;
 	programs->rodata->closed = interception->on_exit == INTERCEPT_EXIT_CLOSED;
 	err = interceptor__load(programs);
@@ -244,27 +251,52 @@ static int write_rules(const struct interceptor *programs, const struct range_ma
 
 /* --- Attaching --------------------------------------------------------------------------- */
 
-/* Of connect4 or connect6, which with `on_exit: closed` stay when proxyd is gone. */
-static const char *pin_of(const struct interception *interception, int link, char pin[PIN_SIZE])
+/* In the place of what a proxyd has left that is gone, and refuses up to here. */
+static int pin(struct interception *interception, const struct config_listener *listener, int link)
 {
-	snprintf(pin, PIN_SIZE, RULESET_PINS "%s_%c", interception->name,
-		 link == FIRST_CONNECT ? '4' : '6');
-	return pin;
+	char *path = interception->pins[link - FIRST_CONNECT];
+	const bool ipv4 = listener_takes(listener, false), ipv6 = listener_takes(listener, true);
+	const char *overlap = ipv4 && ipv6 ? "[46x]" : ipv4 ? "[4x]" : "[6x]";
+	const char which = link == FIRST_CONNECT ? '4' : '6';
+	char pattern[PIN_SIZE];
+	struct stat directory;
+	glob_t old;
+
+	if (fstat(interception->cgroup, &directory))
+		return -errno;
+	/* By whose connections they refuse, and by what has pinned them: not by a listener's name.
+	 */
+	snprintf(pattern, PIN_SIZE, RULESET_PINS RULESET_PREFIX "connect_%llx_%llx_%s_*_%c",
+		 (unsigned long long)interception->netns, (unsigned long long)directory.st_ino,
+		 overlap, which);
+	if (!glob(pattern, 0, NULL, &old)) {
+		for (size_t i = 0; i < old.gl_pathc; i++)
+			unlink(old.gl_pathv[i]);
+		globfree(&old);
+	}
+	if (interception->on_exit != INTERCEPT_EXIT_CLOSED)
+		return 0;
+	snprintf(path, PIN_SIZE, RULESET_PINS RULESET_PREFIX "connect_%llx_%llx_%c_%llx_%c",
+		 (unsigned long long)interception->netns, (unsigned long long)directory.st_ino,
+		 ipv4 && ipv6 ? 'x'
+		 : ipv4       ? '4'
+			      : '6',
+		 (unsigned long long)worker_now_us(), which);
+	return bpf_link__pin(interception->links[link], path);
 }
 
-/* In the place of what a proxyd has left that is gone, which refuses up to here. */
-static int pin(const struct interception *interception, int link)
+static void detach(struct interception *interception, int link)
 {
-	char path[PIN_SIZE];
-
-	unlink(pin_of(interception, link, path));
-	return interception->on_exit == INTERCEPT_EXIT_CLOSED
-		       ? bpf_link__pin(interception->links[link], path)
-		       : 0;
+	if (!interception->links[link])
+		return;
+	if (link >= FIRST_CONNECT && *interception->pins[link - FIRST_CONNECT])
+		unlink(interception->pins[link - FIRST_CONNECT]);
+	bpf_link__destroy(interception->links[link]);
+	interception->links[link] = NULL;
 }
 
 /* What is not attached yet. Whatever needs the notes of connect4/6 first, those two last. */
-static int attach(struct interception *interception)
+static int attach(struct interception *interception, const struct config_listener *listener)
 {
 	const struct interceptor *programs = interception->programs;
 	struct bpf_program *const order[LINKS] = {
@@ -284,10 +316,9 @@ static int attach(struct interception *interception)
 		if (!interception->links[i])
 			return -errno;
 		if (i >= FIRST_CONNECT)
-			err = pin(interception, i);
+			err = pin(interception, listener, i);
 		if (err) {
-			bpf_link__destroy(interception->links[i]);
-			interception->links[i] = NULL;
+			detach(interception, i);
 			return err;
 		}
 	}
@@ -297,19 +328,12 @@ static int attach(struct interception *interception)
 /* connect4/6 alone: the others are for the clients that are there. */
 static void end_connect(struct interception *interception, bool for_good)
 {
-	char path[PIN_SIZE];
-
 	claim_drop(&interception->claim);
 	/* Without a socket that listens they refuse. */
 	if (interception->on_exit == INTERCEPT_EXIT_CLOSED && !for_good)
 		return;
-	for (int i = LINKS - 1; i >= FIRST_CONNECT; i--) {
-		if (!interception->links[i])
-			continue;
-		unlink(pin_of(interception, i, path));
-		bpf_link__destroy(interception->links[i]);
-		interception->links[i] = NULL;
-	}
+	for (int i = LINKS - 1; i >= FIRST_CONNECT; i--)
+		detach(interception, i);
 }
 
 void interception_end(struct interception *interception, const struct config_listener *listener,
@@ -336,6 +360,26 @@ static const char *remedy(const struct interception *interception, int err)
 	return "";
 }
 
+/* A cgroup of the same name that was made anew, as for a service that was restarted. */
+static int follow_cgroup(struct interception *interception, const struct config_listener *listener)
+{
+	struct stat held, named;
+	int cgroup, err;
+
+	if (fstat(interception->cgroup, &held) || stat(listener->intercept.cgroup, &named) ||
+	    held.st_ino == named.st_ino)
+		return 0;
+	err = open_cgroup(listener->name, "intercept.cgroup", listener->intercept.cgroup, &cgroup);
+	if (err)
+		return err;
+	for (int i = LINKS - 1; i > 0; i--)
+		detach(interception, i);
+	close(interception->cgroup);
+	interception->cgroup = cgroup;
+	claim_drop(&interception->claim);
+	return claim(interception, listener);
+}
+
 static int follow_connect(struct interception *interception, const struct config_listener *listener)
 {
 	struct interceptor *programs = interception->programs;
@@ -345,7 +389,9 @@ static int follow_connect(struct interception *interception, const struct config
 	int err = write_rules(programs, &maps, listener, now + 1);
 
 	if (!err)
-		err = attach(interception);
+		err = follow_cgroup(interception, listener);
+	if (!err)
+		err = attach(interception, listener);
 	if (err)
 		log_error("listener %s: cannot set up `intercept`: %s%s", listener->name,
 			  strerror(-err), remedy(interception, err));

@@ -243,6 +243,14 @@ void plan_release(struct plan *plan, struct plan *next)
 		retire(plan, next);
 }
 
+void plan_abandon(struct plan *plan, struct plan *current)
+{
+	for (unsigned int i = 0; plan->interceptions && i < plan->config->listener_count; i++)
+		if (!intercepts(current, plan->interceptions[i]))
+			interception_end(plan->interceptions[i], &plan->config->listeners[i], true);
+	plan_intercept(current);
+}
+
 struct plan *plan_ref(struct plan *plan)
 {
 	atomic_fetch_add_explicit(&plan->references, 1, memory_order_relaxed);

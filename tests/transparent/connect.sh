@@ -12,7 +12,7 @@ fi
 source "$(dirname "$0")/../lib.sh"
 take_lane "$@"
 need_root
-need bpftool curl ip jq python3 tc
+need bpftool curl ip jq nft python3 tc
 
 SERVERS=20
 CONNECTIONS=${CONNECTIONS:-10000}
@@ -25,6 +25,7 @@ free_port FRONT
 free_port BACK
 free_port MANY
 free_port LOCAL
+free_port SPARE
 
 # ---- a cgroup of its own ----
 
@@ -237,12 +238,33 @@ assert_refused 127.77.0.1 "with another at proxyd's port"
 end "$SPAWNED_PID"
 peers once 127.77.0.1 "$BACK" || fail "no connection from outside the cgroup"
 begin_closed
+# What is left behind goes by the cgroup, whatever the listener is called.
+write_config ", on_exit: closed"
+sed -i 's/name: out/name: renamed/' "$CONFIG"
+"$PROXYD" reload --control "$CONTROL" || fail "the reload with another name was refused"
+end_closed KILL
+start_proxyd -c "$CONFIG"
+assert_passes 1 clients once 127.77.0.1 "$BACK"
 end_closed TERM
 assert_refused 127.77.0.1 "after SIGTERM, closed"
 assert_equal 2 "$(pins | wc -l)" "programs that are pinned"
 "$PROXYD" rules --clear
 clients once 127.77.0.1 "$BACK" || fail "no connection after rules --clear"
 begin_closed
+# A service that was restarted has another cgroup of the same name.
+rmdir "$CLIENTS"
+mkdir "$CLIENTS"
+"$PROXYD" reload --control "$CONTROL" || fail "the reload with the cgroup made anew was refused"
+assert_passes 1 clients once 127.77.0.1 "$BACK"
+# A reload that is refused leaves nothing, and the rules as they were.
+sed "s|^routes:|  - {address: \"[::]:$LOCAL\", intercept: {mode: redirect, traffic: local, on_exit: closed}}\n\
+  - {address: \"[::]:$SPARE\", intercept: {mode: steer, interfaces: [nowhere0]}}\n&|" "$CONFIG" >"$TMP/refused.yaml"
+cp "$CONFIG" "$TMP/before.yaml"
+cp "$TMP/refused.yaml" "$CONFIG"
+! "$PROXYD" reload --control "$CONTROL" 2>"$TMP/refused" || fail "a reload with an interface that is not there"
+cp "$TMP/before.yaml" "$CONFIG"
+assert_equal "" "$(nft list tables)" "tables of a reload that was refused"
+assert_passes 1 clients once 127.77.0.1 "$BACK"
 remember_traces
 echo "listeners: 127.0.0.1:$LOCAL" >"$CONFIG"
 echo "routes: {reject: close}" >>"$CONFIG"
