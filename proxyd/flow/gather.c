@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "flow/gather.h"
 
+#include <linux/sock_diag.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -59,11 +60,17 @@ static bool random_wanted(const struct flow *flow)
 static bool size_buffer(int fd)
 {
 	const int least = BUFFER, twice = BUFFER, size = BUFFER / 2; /* the kernel doubles sizes */
+	uint32_t memory[SK_MEMINFO_VARS] = {0};
 	socklen_t length = sizeof(int);
 	int locks;
 
-	/* A size that was configured stays. */
+	/* A size that was configured stays; and what is invited must find room while it is locked.
+	 */
 	if (getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, &length) || locks & SOCK_RCVBUF_LOCK)
+		return false;
+	length = sizeof(memory);
+	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &length) ||
+	    memory[SK_MEMINFO_RMEM_ALLOC] > BUFFER)
 		return false;
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &twice, sizeof(twice)))
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &twice, sizeof(twice));
@@ -104,19 +111,17 @@ static void begin(struct flow *flow, int d, uint64_t pace, uint64_t now_us)
 		return;
 	}
 	gather->enough = (uint32_t)(pace / 2 < UINT32_MAX ? pace / 2 : UINT32_MAX);
-	gather->due_us = now_us + WAIT_US;
 	measure_from(direction, now_us);
 	stats_add(&flow->worker->stats.gathers, 1);
 }
 
-static void look(struct flow *flow, int d)
+static void look(struct flow *flow, int d, uint64_t now_us)
 {
 	struct direction *direction = &flow->directions[d];
 	struct gather *gather = &direction->gather;
 	struct gather_sample sample;
 	struct tcp_info info = {0};
 	socklen_t size = sizeof(info);
-	uint64_t now_us = worker_now_us();
 
 	if (getsockopt(flow->fds[d], IPPROTO_TCP, TCP_INFO, &info, &size))
 		return;
@@ -147,19 +152,6 @@ static uint64_t span(struct flow *flow, struct gather *gather)
 	return (uint64_t)LOOK_AGAIN << (gather->doublings - 1);
 }
 
-void gather_saw(struct flow *flow, int d)
-{
-	struct direction *direction = &flow->directions[d];
-
-	if (direction->read < direction->gather.look_at)
-		return;
-	if (direction->gather.on)
-		gather_end(flow, d);
-	else
-		look(flow, d);
-	direction->gather.look_at = direction->read + span(flow, &direction->gather);
-}
-
 ssize_t gather_turn(const struct flow *flow, int d, ssize_t most)
 {
 	const struct gather *gather = &flow->directions[d].gather;
@@ -181,25 +173,53 @@ static bool keeps_up(struct flow *flow, int d, uint64_t now_us)
 	if (direction->read - gather->since < gather->enough)
 		return false;
 	measure_from(direction, now_us);
-	return getsockopt(flow->fds[d], SOL_SOCKET, SO_RCVBUF, &size, &length) ||
-	       size <= 3 * BUFFER / 2 || size_buffer(flow->fds[d]);
+	if (!getsockopt(flow->fds[d], SOL_SOCKET, SO_RCVBUF, &size, &length) &&
+	    size > 3 * BUFFER / 2)
+		size_buffer(flow->fds[d]);
+	return true;
+}
+
+static bool may_gather(const struct flow *flow, int d)
+{
+	return flow->state == FLOW_OPEN && flow->directions[d].state == DIRECTION_OPEN &&
+	       flow->directions[d].lane == SL_LANE_RELAY && !flow->share && !flow_enrolled(flow);
+}
+
+/* Begins or ends gathering. */
+static void decide(struct flow *flow, int d, uint64_t now_us)
+{
+	struct direction *direction = &flow->directions[d];
+	struct gather *gather = &direction->gather;
+
+	if (direction->read < gather->look_at) {
+		if (gather->on && !keeps_up(flow, d, now_us))
+			gather_end(flow, d);
+		return;
+	}
+	if (gather->on)
+		gather_end(flow, d);
+	else if (gather->look_at)
+		look(flow, d, now_us);
+	gather->look_at = direction->read + span(flow, gather);
 }
 
 void gather_rest(struct flow *flow, int d)
 {
-	struct gather *gather = &flow->directions[d].gather;
+	struct direction *direction = &flow->directions[d];
+	struct gather *gather = &direction->gather;
+	bool was_on = gather->on;
 	uint64_t now_us;
 
-	if (!gather->on || flow->state == FLOW_CLOSED)
+	if (flow->state == FLOW_CLOSED || (!was_on && direction->read < gather->look_at))
 		return;
 	now_us = worker_now_us();
-	if (flow->state != FLOW_OPEN || flow->directions[d].state != DIRECTION_OPEN ||
-	    !keeps_up(flow, d, now_us)) {
+	if (may_gather(flow, d))
+		decide(flow, d, now_us);
+	else
 		gather_end(flow, d);
-		/* What came meanwhile made no edge. */
-		worker_poll_soon(flow);
-		return;
-	}
 	gather->due_us = now_us + WAIT_US;
-	worker_poll_at(flow, gather->due_us);
+	if (gather->on)
+		worker_poll_at(flow, gather->due_us);
+	else if (was_on)
+		worker_poll_soon(flow); /* what came meanwhile made no edge */
 }

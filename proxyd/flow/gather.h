@@ -42,13 +42,10 @@ struct gather_sample {
 /* Whether gathering pays for such a stream. */
 bool gather_pays(const struct gather_sample *sample);
 
-/* Bytes were read in the relay lane: begin or end gathering where that pays. */
-void gather_saw(struct flow *flow, int direction);
-
 /* How many bytes a turn may take that could take `most` if nothing were gathered. */
 ssize_t gather_turn(const struct flow *flow, int direction, ssize_t most);
 
-/* A turn is over: have the next one come in time. */
+/* A turn is over: begin or end gathering where that pays, and have the next turn come in time. */
 void gather_rest(struct flow *flow, int direction);
 
 /* Bytes are read as they come again. Nothing happens where none were gathered. */

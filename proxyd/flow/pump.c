@@ -124,9 +124,14 @@ static void consider(struct flow *flow, int d, uint32_t bytes)
 	if (flow->directions[d].lane != SL_LANE_RELAY || flow->directions[d].relay_only ||
 	    flow->worker->proxy->settings->lane != LANE_AUTO || !flow->worker->splicer)
 		return;
+	/* What it does while it may not move does not count. */
+	if (flow->traffic.not_before && !traffic_may_advance(&flow->traffic, worker_now_ms())) {
+		flow->traffic.turns = 0;
+		return;
+	}
 	if (traffic_half_way(&flow->traffic))
 		count_segments(flow, &flow->traffic.half_way);
-	if (!dialogue || !traffic_may_advance(&flow->traffic, worker_now_ms()))
+	if (!dialogue || flow->wants_kernel)
 		return;
 	segment = count_segments(flow, &count);
 	if (traffic_bursts(&flow->traffic, &count, segment))
@@ -207,8 +212,6 @@ static ssize_t take(struct flow *flow, int d, size_t room)
 	if (taken > 0) {
 		flow->polls = 0;
 		consider(flow, d, (uint32_t)taken);
-		if (direction->lane == SL_LANE_RELAY && !flow->share && !flow_enrolled(flow))
-			gather_saw(flow, d);
 		return taken;
 	}
 	if (taken == -EAGAIN) {
