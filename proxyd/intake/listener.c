@@ -2,17 +2,24 @@
 #include "intake/listener.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "socket_options.h"
 
 /* The kernel cuts it to net.core.somaxconn. */
-#define BACKLOG 65535
+#define BACKLOG        65535
 
-#define TAIL_S  3
+#define TAIL_S         3
+#define TAIL_AT_STOP_S 30
+#define TAIL_CHECKS    50 /* a second */
 
 /* Accept for addresses that are not this host's (ip(7)); the sockets that are accepted have it too.
  */
@@ -85,30 +92,84 @@ bool listener_takes(const struct config_listener *config, bool ipv6)
 	return ipv6 == (address->any.sa_family == AF_INET6) || (!ipv6 && address_is_any(address));
 }
 
-static bool has_tail(unsigned int port, const char *table)
+/* ---- What close(2) left to the kernel ----------------------------------------------------- */
+
+static bool is_same(const struct sockaddr *address, const struct in6_addr *ip, bool ipv6)
+{
+	if (!address || address->sa_family != (ipv6 ? AF_INET6 : AF_INET))
+		return false;
+	return ipv6 ? !memcmp(&((const struct sockaddr_in6 *)address)->sin6_addr, ip, sizeof(*ip))
+		    : ((const struct sockaddr_in *)address)->sin_addr.s_addr == ip->s6_addr32[3];
+}
+
+/* `text`: as /proc/net/tcp and tcp6 have it, in words of the host's byte order. */
+static bool is_foreign(const char *text, const struct ifaddrs *own)
+{
+	bool ipv6 = strlen(text) == 32;
+	struct in6_addr ip = {0};
+
+	for (size_t word = ipv6 ? 0 : 3; word < 4 && *text; word++, text += 8) {
+		char digits[9] = {0};
+
+		memcpy(digits, text, 8);
+		ip.s6_addr32[word] = (uint32_t)strtoul(digits, NULL, 16);
+	}
+	ipv6 = ipv6 && !IN6_IS_ADDR_V4MAPPED(&ip);
+	/* All of 127.0.0.0/8 is here. */
+	if (!ipv6 && ip.s6_addr[12] == IN_LOOPBACKNET)
+		return false;
+	while (own && !is_same(own->ifa_addr, &ip, ipv6))
+		own = own->ifa_next;
+	return !own;
+}
+
+static bool has_tail(unsigned int port, const struct ifaddrs *own, const char *table)
 {
 	/* Of enum tcp_states: FIN_WAIT1, LAST_ACK, CLOSING. */
 	static const unsigned int waiting = 1u << 4 | 1u << 9 | 1u << 11;
 	FILE *sockets = fopen(table, "r");
+	char line[256], address[33];
 	unsigned int local, state;
-	char line[256];
 	bool found = false;
 
 	while (sockets && !found && fgets(line, sizeof(line), sockets))
-		found = sscanf(line, " %*[^:]: %*[^:]:%x %*s %x", &local, &state) == 2 &&
-			local == port && state < 32 && waiting >> state & 1;
+		found = sscanf(line, " %*[^:]: %32[0-9A-F]:%x %*s %x", address, &local, &state) ==
+				3 &&
+			state < 32 && waiting >> state & 1 &&
+			(port ? local == port : is_foreign(address, own));
 	if (sockets)
 		fclose(sockets);
 	return found;
 }
 
-void listener_await_tail(unsigned int port)
+static bool any_tail(unsigned int port)
 {
-	const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+	struct ifaddrs *own = NULL;
+	bool found = false;
 
-	for (int i = 0; i < TAIL_S * 50; i++) {
-		if (!has_tail(port, "/proc/self/net/tcp") && !has_tail(port, "/proc/self/net/tcp6"))
+	if (port || !getifaddrs(&own))
+		found = has_tail(port, own, "/proc/self/net/tcp") ||
+			has_tail(port, own, "/proc/self/net/tcp6");
+	if (own)
+		freeifaddrs(own);
+	return found;
+}
+
+void listener_await_tail(unsigned int port, bool stops)
+{
+	static atomic_uint left = TAIL_AT_STOP_S * TAIL_CHECKS; /* of all listeners together */
+	const struct timespec pause = {.tv_nsec = 1000 * 1000 * 1000 / TAIL_CHECKS};
+	unsigned int most = stops ? atomic_load(&left) : TAIL_S * TAIL_CHECKS;
+
+	while (any_tail(port)) {
+		if (!most--) {
+			log_warning("some clients have not acknowledged the end of what they were "
+				    "sent; their connections may break, now that proxyd takes its "
+				    "rules away");
 			return;
+		}
+		if (stops)
+			atomic_fetch_sub(&left, 1);
 		nanosleep(&pause, NULL);
 	}
 }

@@ -12,8 +12,9 @@ struct redirection {
 	struct netfilter *netfilter; /* NULL: the rules are somebody else's */
 	struct local_route *route;   /* of mode tproxy */
 	bool closed;                 /* they outlive proxyd */
-	unsigned int port;           /* of the listener */
+	unsigned int port;           /* that accepted connections have; 0: any */
 	bool began;
+	bool stops;   /* with proxyd */
 	bool removed; /* at the end */
 };
 
@@ -40,7 +41,7 @@ void redirection_free(struct redirection *redirection)
 	if (!redirection)
 		return;
 	if (redirection->netfilter && redirection->removed)
-		listener_await_tail(redirection->port);
+		listener_await_tail(redirection->port, redirection->stops);
 	if (redirection->netfilter && redirection->removed)
 		netfilter_remove(redirection->netfilter);
 	if (redirection->route && (!redirection->closed || redirection->removed))
@@ -61,7 +62,7 @@ int redirection_follow(struct redirection *redirection, const struct config_list
 		err = local_route_follow(redirection->route, listener);
 	if (!err)
 		err = netfilter_put(redirection->netfilter, listener, &form);
-	redirection->port = ntohs(listener->address.ipv4.sin_port);
+	redirection->port = redirection->route ? 0 : ntohs(listener->address.ipv4.sin_port);
 	redirection->began = redirection->began || !err;
 	redirection->removed = redirection->removed && err;
 	return err;
@@ -72,6 +73,7 @@ void redirection_end(struct redirection *redirection, const struct config_listen
 {
 	const struct ruleset_form form = {.owned = !redirection->closed, .draining = true};
 
+	redirection->stops = !for_good;
 	if (!redirection->began || (redirection->closed && !for_good))
 		return;
 	redirection->began = false;

@@ -24,7 +24,8 @@ struct steering {
 	struct steerer *programs;
 	struct bpf_link *link;     /* NULL: nothing is steered */
 	struct local_route *route; /* NULL: none was asked for */
-	unsigned int port;         /* of the listener */
+	bool began;
+	bool stops; /* with proxyd */
 	bool closed;
 	bool for_good; /* what is pinned goes too */
 	char pin[sizeof(RULESET_PINS) + RULESET_NAME];
@@ -68,8 +69,8 @@ void steering_free(struct steering *steering)
 {
 	if (!steering)
 		return;
-	if (steering->route && steering->port)
-		listener_await_tail(steering->port);
+	if (steering->route && steering->began)
+		listener_await_tail(0, steering->stops);
 	if (!steering->closed || steering->for_good) {
 		if (steering->route)
 			local_route_remove(steering->route);
@@ -127,7 +128,7 @@ static int attach(struct steering *steering, const struct config_listener *liste
 
 	if (netns < 0)
 		return -errno;
-	steering->port = ntohs(listener->address.ipv4.sin_port);
+	steering->began = true;
 	snprintf(steering->pin, sizeof(steering->pin), RULESET_PINS "%s",
 		 ruleset_name(listener, name));
 	steering->link = bpf_program__attach_netns(steering->programs->progs.steer, netns);
@@ -186,6 +187,7 @@ int steering_follow(struct steering *steering, const struct config_listener *lis
 /* Routes know no connections: those of live ones stay until it is freed. */
 void steering_end(struct steering *steering, bool for_good)
 {
+	steering->stops = !for_good;
 	steering->for_good = steering->for_good || for_good;
 	if (steering->closed && !for_good)
 		return;

@@ -225,16 +225,50 @@ service_listens() { [[ -n $(on "$PROXY" ss -Hltn "sport = :8080") ]]; }
 
 # ---- proxyd's end ----
 
+# What it reads is with the kernel by the time that proxyd's flow ends: more than fits into its buffer, read
+# when nothing else keeps proxyd.
+begin_slow_reader() {
+	head -c 600000 "$TMP/original" >"$TMP/www/slow"
+	rm -f "$TMP/slow-began" "$TMP/slow-go"
+	# shellcheck disable=SC2016 # of Python
+	spawn slow "${PREFIX[@]}" python3 -c '
+import os, socket, sys, time
+began, go, out = sys.argv[1:]
+with socket.socket() as client, open(out, "wb") as file:
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(30)
+    client.connect(("10.9.2.2", 80))
+    client.sendall(b"GET /slow HTTP/1.0\r\n\r\n")
+    answer = client.makefile("rb", 1024)
+    while answer.readline().strip():
+        pass
+    client.shutdown(socket.SHUT_WR)
+    open(began, "w").close()
+    while not os.path.exists(go):
+        time.sleep(0.05)
+    time.sleep(1)
+    while data := answer.read(16384):
+        file.write(data)
+        time.sleep(0.02)
+' "$TMP/slow-began" "$TMP/slow-go" "$TMP/slow-read"
+	SLOW=$SPAWNED_PID
+	wait_until 20 test -e "$TMP/slow-began" || fail "the slow reader gets no answer"
+}
+
 test_drain() {
+	begin_slow_reader
 	begin_dialogue
 	kill -TERM "$PROXYD_PID"
 	wait_until 20 grep -q 'accepting no more' "$PROXYD_LOG" || fail "proxyd does not drain"
 	# Routes do not tell new connections from those that live: steered ones have to wait.
 	[[ $MODE == steer ]] || assert_equal 10.9.2.2 "$(ask 10.9.2.2)" "who answers while proxyd drains"
 	assert_dialogue drain
+	touch "$TMP/slow-go"
 	end_dialogue
-	proxyd_ended 20
+	proxyd_ended 40
 	assert_equal 0 "$PROXYD_EXIT" "proxyd's exit status after SIGTERM"
+	wait_until 30 gone "$SLOW" || fail "the slow reader waits for the rest"
+	assert_same_file "$TMP/www/slow" "$TMP/slow-read" "what the slow reader has read"
 	assert_no_traces "after SIGTERM" rules
 }
 
