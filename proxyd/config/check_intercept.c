@@ -143,6 +143,27 @@ static void check_netfilter(struct check *check, unsigned int index)
 		    "only connections of this host's processes have one; take `traffic: local`");
 }
 
+/* A table of routes has the number of the port. */
+static void check_port(struct check *check, unsigned int index)
+{
+	const struct config_listener *listeners = check->config->listeners;
+	unsigned int port = ntohs(listeners[index].address.ipv4.sin_port);
+
+	for (unsigned int i = 0; port && i < index; i++)
+		if (listeners[i].intercept.mode >= INTERCEPT_TPROXY &&
+		    ntohs(listeners[i].address.ipv4.sin_port) == port) {
+			char path[CHECK_PATH];
+
+			check_say(check, REPORT_ERROR,
+				  check_path(path, "listeners[%u].address", index),
+				  "listeners[%u] has port %u too, and routes of modes tproxy and "
+				  "steer go by the port; take another, or one listener with [::], "
+				  "which takes IPv4 too",
+				  i, port);
+			return;
+		}
+}
+
 static void check_tproxy(struct check *check, unsigned int index)
 {
 	if (check->config->listeners[index].intercept.traffic & INTERCEPT_LOCAL)
@@ -201,10 +222,12 @@ void check_intercept(struct check *check, unsigned int listener)
 		check_netfilter(check, listener);
 		break;
 	case INTERCEPT_TPROXY:
+		check_port(check, listener);
 		check_tproxy(check, listener);
 		check_netfilter(check, listener);
 		break;
 	case INTERCEPT_STEER:
+		check_port(check, listener);
 		check_steer(check, listener);
 		break;
 	}

@@ -634,6 +634,14 @@ Test(config_errors, sense)
 		 "routes: {original_destination: true}\n"
 		 "original_destination: {tcp: {source: clientip}}\n",
 		 ""},
+		{"listeners:\n"
+		 "- {address: 192.0.2.1:1, intercept: {mode: tproxy}}\n"
+		 "- {address: 192.0.2.1:2, intercept: {mode: steer}}\n"
+		 "- {address: \"[2001:db8::1]:1\", intercept: {mode: steer}}\n"
+		 "routes: {reject: close}\n",
+		 "f:4:13: listeners[2].address: listeners[0] has port 1 too, and routes of modes "
+		 "tproxy and steer go by the port; take another, or one listener with [::], which "
+		 "takes IPv4 too\n"},
 		{"listeners: [127.0.0.1:1, 127.0.0.1:2]\n"
 		 "routes: {match: {listener: listener-1}, reject: close}\n",
 		 "f:1:26: warning: listeners[1]: no route is for it: every connection is rejected; "
