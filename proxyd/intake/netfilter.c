@@ -77,11 +77,16 @@ static int run(struct netfilter *netfilter, const char *commands)
 
 /*
  * A table that is there at first is what a proxyd left that is gone. Afterwards only the rules go:
- * with the table, the kernel would forget whose it is.
+ * with the table, the kernel would forget whose it is. That of a listener's former name goes with
+ * the same transaction.
  */
 static void write_clearing(FILE *out, const struct netfilter *netfilter, const char *table)
 {
-	if (*netfilter->table)
+	bool same = !strcmp(netfilter->table, table);
+
+	if (*netfilter->table && !same)
+		fprintf(out, "delete table inet %s\n", netfilter->table);
+	if (same)
 		fprintf(out, "flush table inet %s\n", table);
 	else
 		fprintf(out, "table inet %s\ndelete table inet %s\n", table, table);

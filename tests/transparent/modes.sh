@@ -22,6 +22,7 @@ make_cgroup() {
 }
 
 LISTEN=15001
+NAME=out
 CONFIG=$TMP/proxyd.yaml
 # Where the client is, and of what its connections are part.
 PREFIX=(nsenter --net="/run/netns/$CLIENT")
@@ -43,7 +44,7 @@ write_config() { # MORE-OF-INTERCEPT
 	cat >"$CONFIG" <<-END
 		lane: $LANE
 		listeners:
-		  - name: out
+		  - name: $NAME
 		    address: "[::]:$LISTEN"
 		    intercept: {$INTERCEPT$1}
 		routes:
@@ -331,6 +332,14 @@ assert_passes 1 10.9.2.3
 follow ", ports: [22]"
 assert_passes 0 10.9.2.2
 assert_dialogue reload
+# Under another name, and under the first again.
+for NAME in other out; do
+	follow ""
+	assert_passes 1 10.9.2.2
+	assert_dialogue "$NAME"
+	[[ $MODE == steer ]] || assert_equal "table inet proxyd_${LISTEN}_$NAME" "$(on "$PROXY" nft list tables)" \
+		"tables of a listener that is named $NAME"
+done
 # Without the listener, what it has taken goes on.
 if [[ $MODE != steer ]]; then
 	cat >"$CONFIG" <<-END
