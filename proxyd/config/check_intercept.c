@@ -111,17 +111,30 @@ static void check_connect(struct check *check, unsigned int index)
 		    "mode connect is before any interface; leave them out");
 }
 
+/* Netfilter's choice, for those that are made on this host. */
+static bool is_where_local_ones_go(const struct address *address)
+{
+	return address->any.sa_family == AF_INET6
+		       ? IN6_IS_ADDR_LOOPBACK(&address->ipv6.sin6_addr)
+		       : address->ipv4.sin_addr.s_addr == htonl(INADDR_LOOPBACK);
+}
+
 /* Netfilter puts in the address of the interface that a packet came by; of local ones loopback. */
 static void check_redirect(struct check *check, unsigned int index)
 {
 	const struct config_listener *listener = &check->config->listeners[index];
 	const struct config_intercept *intercept = &listener->intercept;
 
-	if (listener->address.length && !address_is_any(&listener->address) &&
-	    intercept->traffic != INTERCEPT_LOCAL)
-		say(check, index, "",
-		    "connections are redirected to whatever address this host has where they come "
-		    "in; let the listener have 0.0.0.0 or [::]");
+	if (listener->address.length && !address_is_any(&listener->address)) {
+		if (intercept->traffic != INTERCEPT_LOCAL)
+			say(check, index, "",
+			    "connections are redirected to whatever address this host has where "
+			    "they come in; let the listener have 0.0.0.0 or [::]");
+		else if (!is_where_local_ones_go(&listener->address))
+			say(check, index, "",
+			    "connections of this host's processes are redirected to 127.0.0.1 or "
+			    "[::1]; let the listener have that, 0.0.0.0 or [::]");
+	}
 	if (check->config->direct.tcp.source.kind == SOURCE_CLIENT)
 		say(check, index, ".mode",
 		    "connection tracking would take proxyd's connection from the client's port for "

@@ -635,6 +635,14 @@ Test(config_errors, sense)
 		 "original_destination: {tcp: {source: clientip}}\n",
 		 ""},
 		{"listeners:\n"
+		 "- {address: 192.0.2.1:1, intercept: {mode: redirect, traffic: local}}\n"
+		 "- {address: 127.0.0.1:2, intercept: {mode: redirect, traffic: local}}\n"
+		 "- {address: \"[::1]:3\", intercept: {mode: redirect, traffic: local}}\n"
+		 "routes: {reject: close}\n",
+		 "f:2:37: listeners[0].intercept: connections of this host's processes are "
+		 "redirected to 127.0.0.1 or [::1]; let the listener have that, 0.0.0.0 or "
+		 "[::]\n"},
+		{"listeners:\n"
 		 "- {address: 192.0.2.1:1, intercept: {mode: tproxy}}\n"
 		 "- {address: 192.0.2.1:2, intercept: {mode: steer}}\n"
 		 "- {address: \"[2001:db8::1]:1\", intercept: {mode: steer}}\n"

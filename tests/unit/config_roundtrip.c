@@ -229,7 +229,13 @@ static void mend(json_t *tree)
 
 	json_object_del(json_array_get(listeners, 0), "name");
 	json_array_foreach(listeners, index, item)
+	{
 		mend_intercept(json_object_get(item, "intercept"));
+		/* Where what is redirected goes. */
+		if (json_object_size(json_object_get(item, "intercept")))
+			json_object_set_new(item, "address",
+					    json_sprintf("127.0.0.1:%zu", 20000 + index));
+	}
 	json_array_foreach(upstreams, index, item)
 	{
 		json_object_set_new(item, "name", json_sprintf("upstream-%zu", index));
