@@ -29,6 +29,11 @@ static int set_buffer(int fd, int forced, int plain, uint64_t bytes)
 	return set(fd, SOL_SOCKET, plain, bytes / 2);
 }
 
+int socket_options_set_receive_buffer(int fd, uint64_t bytes)
+{
+	return set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, bytes);
+}
+
 static uint64_t seconds(uint64_t milliseconds)
 {
 	return milliseconds ? (milliseconds + 999) / 1000 : 0;
@@ -62,7 +67,7 @@ int socket_options_set(int fd, const struct config_tcp *options, bool fresh)
 	if (!err)
 		err = set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, options->send_buffer);
 	if (!err)
-		err = set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, options->receive_buffer);
+		err = socket_options_set_receive_buffer(fd, options->receive_buffer);
 	if (!err && (options->mark || !fresh))
 		err = set(fd, SOL_SOCKET, SO_MARK, options->mark);
 	if (!err && options->interface &&

@@ -13,6 +13,12 @@
 int socket_options_set(int fd, const struct config_tcp *options, bool fresh);
 
 /*
+ * Have the receive buffer weigh that much, as far as the kernel lets it, and lock its size; 0
+ * leaves it alone. Returns 0 or -errno.
+ */
+int socket_options_set_receive_buffer(int fd, uint64_t bytes);
+
+/*
  * Bind an upstream socket to the configured source address, where there is one of the family of
  * `to`; the port is chosen at connect(2) (IP_BIND_ADDRESS_NO_PORT), so that one source reaches
  * every endpoint from all its ports. Returns 0 or -errno.

@@ -9,6 +9,7 @@
 
 #include "flow/flow.h"
 #include "flow/worker.h"
+#include "socket_options.h"
 
 /* The stream is looked at each time that so many bytes were read. */
 #define SAMPLE_BYTES (1024 * 1024)
@@ -59,7 +60,7 @@ static bool random_wanted(const struct flow *flow)
  */
 static bool size_buffer(int fd)
 {
-	const int least = BUFFER, twice = BUFFER, size = BUFFER / 2; /* the kernel doubles sizes */
+	const int least = BUFFER;
 	uint32_t memory[SK_MEMINFO_VARS] = {0};
 	socklen_t length = sizeof(int);
 	int locks;
@@ -72,11 +73,9 @@ static bool size_buffer(int fd)
 	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &length) ||
 	    memory[SK_MEMINFO_RMEM_ALLOC] > BUFFER)
 		return false;
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &twice, sizeof(twice)))
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &twice, sizeof(twice));
+	socket_options_set_receive_buffer(fd, 2UL * BUFFER);
 	setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof(least));
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	socket_options_set_receive_buffer(fd, BUFFER);
 	return !setsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, sizeof(locks));
 }
 
