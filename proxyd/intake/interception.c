@@ -5,7 +5,6 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <glob.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 #include "flow/worker.h"
 #include "intake/claim.h"
 #include "intake/listener.h"
+#include "intake/pins.h"
 #include "intake/range_maps.h"
 #include "intake/redirection.h"
 #include "intake/ruleset.h"
@@ -251,36 +251,30 @@ static int write_rules(const struct interceptor *programs, const struct range_ma
 
 /* --- Attaching --------------------------------------------------------------------------- */
 
-/* In the place of what a proxyd has left that is gone, and refuses up to here. */
+/*
+ * In the place of what a proxyd has left that is gone, and refuses up to here. Pins are named by
+ * whose connections they refuse, and by what has pinned them: not by a listener.
+ */
 static int pin(struct interception *interception, const struct config_listener *listener, int link)
 {
 	char *path = interception->pins[link - FIRST_CONNECT];
 	const bool ipv4 = listener_takes(listener, false), ipv6 = listener_takes(listener, true);
-	const char *overlap = ipv4 && ipv6 ? "[46x]" : ipv4 ? "[4x]" : "[6x]";
+	const char *family = ipv4 && ipv6 ? "x" : ipv4 ? "4" : "6";
 	const char which = link == FIRST_CONNECT ? '4' : '6';
-	char pattern[PIN_SIZE];
+	char place[PIN_SIZE / 2], pattern[PIN_SIZE];
+	unsigned int removed;
 	struct stat directory;
-	glob_t old;
 
 	if (fstat(interception->cgroup, &directory))
 		return -errno;
-	/* By whose connections they refuse, and by what has pinned them: not by a listener's name.
-	 */
-	snprintf(pattern, PIN_SIZE, RULESET_PINS RULESET_PREFIX "connect_%llx_%llx_%s_*_%c",
-		 (unsigned long long)interception->netns, (unsigned long long)directory.st_ino,
-		 overlap, which);
-	if (!glob(pattern, 0, NULL, &old)) {
-		for (size_t i = 0; i < old.gl_pathc; i++)
-			unlink(old.gl_pathv[i]);
-		globfree(&old);
-	}
+	snprintf(place, sizeof(place), RULESET_PINS RULESET_PREFIX "connect_%llx_%llx",
+		 (unsigned long long)interception->netns, (unsigned long long)directory.st_ino);
+	snprintf(pattern, PIN_SIZE, "%s_[%s%sx]_*_%c", place, ipv4 ? "4" : "", ipv6 ? "6" : "",
+		 which);
+	pins_remove(pattern, &removed);
 	if (interception->on_exit != INTERCEPT_EXIT_CLOSED)
 		return 0;
-	snprintf(path, PIN_SIZE, RULESET_PINS RULESET_PREFIX "connect_%llx_%llx_%c_%llx_%c",
-		 (unsigned long long)interception->netns, (unsigned long long)directory.st_ino,
-		 ipv4 && ipv6 ? 'x'
-		 : ipv4       ? '4'
-			      : '6',
+	snprintf(path, PIN_SIZE, "%s_%s_%llx_%c", place, family,
 		 (unsigned long long)worker_now_us(), which);
 	return bpf_link__pin(interception->links[link], path);
 }

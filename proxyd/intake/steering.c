@@ -5,7 +5,6 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include "intake/listener.h"
 #include "intake/local_route.h"
+#include "intake/pins.h"
 #include "intake/range_maps.h"
 #include "intake/ruleset.h"
 #include "log.h"
@@ -199,14 +199,5 @@ void steering_end(struct steering *steering, bool for_good)
 
 int steering_clear(unsigned int *count)
 {
-	glob_t pins;
-	int err = glob(RULESET_PINS RULESET_PREFIX "*", 0, NULL, &pins);
-
-	*count = 0;
-	if (err)
-		return err == GLOB_NOMATCH ? 0 : -EIO;
-	for (size_t i = 0; i < pins.gl_pathc; i++)
-		*count += !unlink(pins.gl_pathv[i]);
-	globfree(&pins);
-	return 0;
+	return pins_remove(RULESET_PINS RULESET_PREFIX "*", count);
 }
