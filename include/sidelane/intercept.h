@@ -64,6 +64,18 @@ struct sl_steering {
 	__u32 interfaces[SL_INTERFACES_MAX];
 };
 
+/* That a process intercepts the connections of a cgroup; all of it compares. */
+struct sl_claim {
+	__u64 netns;         /* cookie */
+	__u64 cgroup;        /* ID */
+	__u64 pid_namespace; /* inode, of what ... */
+	__u32 process;       /* ... this is a number in */
+	__u32 family;
+};
+
+/* The name of the map that holds one. */
+#define SL_CLAIM_MAP "sidelane_claim"
+
 /* Key of the LPM tries; prefixlen counts the generation's 32 bits. */
 struct sl_range {
 	__u32 prefixlen;

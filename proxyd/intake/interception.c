@@ -25,6 +25,7 @@
 #include "log.h"
 #include "probe/capabilities.h"
 #include "probe/cgroup.h"
+#include "probe/netns.h"
 #include "sidelane/intercept.h"
 #include "sidelane/key.h"
 
@@ -46,22 +47,11 @@ struct interception {
 	uint64_t netns;         /* cookie */
 	int cgroup;             /* whose connections are intercepted */
 	int own;                /* that holds proxyd */
+	struct claims *claims;
 	struct claim claim;
 };
 
 /* --- Loading ----------------------------------------------------------------------------- */
-
-/* getsockopt(2), SO_NETNS_COOKIE, Linux 5.14. */
-static int netns_cookie(uint64_t *cookie)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	socklen_t size = sizeof(*cookie);
-	int err = fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &size) ? -errno : 0;
-
-	if (fd >= 0)
-		close(fd);
-	return err;
-}
 
 static int load(struct interception *interception)
 {
@@ -97,10 +87,14 @@ static int open_cgroup(const char *listener, const char *key, const char *path, 
 static int claim(struct interception *interception, const struct config_listener *listener)
 {
 	int family;
-	int err =
-		claim_take(&interception->claim, interception->cgroup, &listener->address, &family);
+	int err = claim_take(&interception->claim, interception->claims, interception->cgroup,
+			     &listener->address, &family);
 
-	if (err)
+	if (!interception->claims)
+		log_warning("listener %s: cannot see whether another proxyd intercepts the "
+			    "connections of %s; it takes CAP_PERFMON at the start of proxyd",
+			    listener->name, listener->intercept.cgroup);
+	if (err == -EADDRINUSE)
 		log_error("listener %s: another proxyd intercepts the %s connections of %s; stop "
 			  "it, or leave one of the two out",
 			  listener->name, family == AF_INET ? "IPv4" : "IPv6",
@@ -114,12 +108,14 @@ static int begin_connect(struct interception *interception, const struct config_
 	int err = open_cgroup(listener->name, "intercept.cgroup", listener->intercept.cgroup,
 			      &interception->cgroup);
 	if (!err)
-		err = claim(interception, listener);
-	if (!err)
 		err = open_cgroup(listener->name, "cgroup", own_cgroup, &interception->own);
 	if (err)
 		return err;
-	err = load(interception);
+	err = claim(interception, listener);
+	if (err == -EADDRINUSE)
+		return err;
+	if (!err)
+		err = load(interception);
 	if (err)
 		log_error("listener %s: cannot load the programs that intercept: %s; it takes "
 			  "CAP_BPF, CAP_NET_ADMIN and Linux 5.15",
@@ -128,7 +124,7 @@ static int begin_connect(struct interception *interception, const struct config_
 }
 
 int interception_new(const struct config_listener *listener, const char *own_cgroup,
-		     struct interception **out)
+		     struct claims *claims, struct interception **out)
 {
 	struct interception *interception = calloc(1, sizeof(*interception));
 	int err;
@@ -137,6 +133,7 @@ int interception_new(const struct config_listener *listener, const char *own_cgr
 		return -ENOMEM;
 	atomic_init(&interception->references, 1);
 	interception->cgroup = interception->own = -1;
+	interception->claims = claims_ref(claims);
 	interception->claim = (struct claim){{-1, -1}};
 	interception->mode = listener->intercept.mode;
 	interception->on_exit = listener->intercept.on_exit;
@@ -193,6 +190,7 @@ void interception_unref(struct interception *interception)
 	interceptor__destroy(interception->programs);
 	redirection_free(interception->redirection);
 	claim_drop(&interception->claim);
+	claims_unref(interception->claims);
 	steering_free(interception->steering);
 	if (interception->cgroup >= 0)
 		close(interception->cgroup);

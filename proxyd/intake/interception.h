@@ -11,16 +11,18 @@
 #include <stdatomic.h>
 
 #include "config/config.h"
+#include "intake/claim.h"
 
 struct interception;
 
 /*
  * Load the programs for a listener that has `intercept`; nothing is intercepted yet. `own_cgroup`
- * is a directory of the cgroup that holds proxyd, NULL: found. Needs CAP_BPF and CAP_NET_ADMIN.
+ * is a directory of the cgroup that holds proxyd, NULL: found; `claims` (may be NULL) knows what
+ * other proxyds intercept. Needs CAP_BPF and CAP_NET_ADMIN.
  * Returns 0, or -errno when it has said what went wrong.
  */
 int interception_new(const struct config_listener *listener, const char *own_cgroup,
-		     struct interception **out);
+		     struct claims *claims, struct interception **out);
 
 /* Make one of the listener's sockets known, before it accepts. Returns 0 or -errno. */
 int interception_claim(const struct interception *interception, int listening);

@@ -113,7 +113,7 @@ static int take_interception(struct plan *plan, const struct plan *previous, uns
 			plan->interceptions[index] = interception_ref(previous->retired[i]);
 			return 0;
 		}
-	return intercept->mode ? interception_new(listener, plan->config->cgroup,
+	return intercept->mode ? interception_new(listener, plan->config->cgroup, plan->claims,
 						  &plan->interceptions[index])
 			       : 0;
 }
@@ -165,6 +165,10 @@ int plan_new(struct config *config, const struct plan *previous, uint64_t now_ms
 		err = add_limits(plan, previous);
 	if (!err)
 		err = add_bandwidths(plan, previous);
+	if (previous)
+		plan->claims = claims_ref(previous->claims);
+	else
+		claims_new(&plan->claims); /* who misses it says so */
 	if (!err)
 		err = add_interceptions(plan, previous);
 	if (!err) {
@@ -273,6 +277,7 @@ void plan_unref(struct plan *plan)
 		interception_unref(plan->interceptions[i]);
 	for (unsigned int i = 0; i < plan->retired_count; i++)
 		interception_unref(plan->retired[i]);
+	claims_unref(plan->claims);
 	free(plan->bandwidths);
 	free(plan->interceptions);
 	free(plan->retired);

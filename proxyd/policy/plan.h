@@ -22,6 +22,7 @@ struct plan {
 	struct upstream **upstreams; /* by index in the config */
 	struct limit **limits;       /* of the listeners, by index in the config */
 	struct bandwidth **bandwidths;
+	struct claims *claims;               /* NULL: nobody can be asked */
 	struct interception **interceptions; /* NULL where the listener has none */
 	struct interception **retired;       /* of listeners that are gone, flows may not be */
 	unsigned int retired_count;

@@ -34,14 +34,18 @@ static void examine_programs(struct report *report, const char *name, enum inter
 	struct finding *finding = finding_add(report, name, SCOPE_NOTHING, remedy);
 	const struct config_listener listener = listener_of(mode);
 	struct interception *interception = NULL;
-	int err = interception_new(&listener, NULL, &interception);
+	struct claims *claims = NULL;
+	int err;
 
+	claims_new(&claims);
+	err = interception_new(&listener, NULL, claims, &interception);
 	/* By another proxyd, which shows that it can be. */
 	if (err && err != -EADDRINUSE)
 		finding_conclude(finding, FINDING_FAILED, "cannot be loaded: %s", strerror(-err));
 	else
 		finding_conclude(finding, FINDING_OK, "can be loaded");
 	interception_unref(interception);
+	claims_unref(claims);
 }
 
 static void examine_rules(struct report *report, const char *name, enum intercept_mode mode,

@@ -183,11 +183,22 @@ assert_passes 1 clients once 127.77.0.1 "$BACK"
 
 # One at a time: neither another proxyd nor a second listener takes the same connections.
 sed "s/:$FRONT/:$LOCAL/" "$CONFIG" >"$TMP/second.yaml"
-status=0
-timeout 20 "$PROXYD" run -c "$TMP/second.yaml" --control "$TMP/second.sock" >"$TMP/second.log" 2>&1 || status=$?
-((status != 0 && status != 124)) || fail "a second proxyd intercepts the same cgroup: $status"
-grep -q "another proxyd intercepts the IPv4 connections of $CLIENTS; stop it" "$TMP/second.log" ||
-	fail "$(cat "$TMP/second.log")"
+assert_no_second() { # WHEN
+	local status=0
+	timeout 20 "$PROXYD" run -c "$TMP/second.yaml" --control "$TMP/second.sock" >"$TMP/second.log" 2>&1 || status=$?
+	((status != 0 && status != 124)) || fail "a second proxyd intercepts the same cgroup $1: $status"
+	grep -q "another proxyd intercepts the IPv4 connections of $CLIENTS; stop it" "$TMP/second.log" ||
+		fail "$1: $(cat "$TMP/second.log")"
+}
+assert_no_second "at once"
+# One listener takes over from another.
+cp "$CONFIG" "$TMP/before.yaml"
+sed -i "s/:$FRONT/:$SPARE/" "$CONFIG"
+"$PROXYD" reload --control "$CONTROL" || fail "the reload to another port was refused"
+assert_no_second "after a reload to another port"
+cp "$TMP/before.yaml" "$CONFIG"
+"$PROXYD" reload --control "$CONTROL" || fail "the reload to the first port was refused"
+assert_no_second "after a reload back"
 sed "s|^routes:|  - {address: \"[::]:$LOCAL\", intercept: {cgroup: $CLIENTS}}\n&|" "$CONFIG" >"$TMP/second.yaml"
 ! "$PROXYD" check -c "$TMP/second.yaml" >"$TMP/second.log" 2>&1 || fail "two listeners intercept the same cgroup"
 grep -q 'listeners\[1\].intercept.cgroup: listeners\[0\] intercepts its IPv4 connections; have one listener' \
