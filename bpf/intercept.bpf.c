@@ -70,13 +70,16 @@ struct {
 	__type(value, struct client);
 } clients SEC(".maps");
 
-/* Of the listening sockets, which have none, and of those that they accept. */
+/*
+ * Of proxyd's own sockets: those that listen or connect, which have none, and those that were
+ * accepted.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
 	__type(key, int);
 	__type(value, struct sl_destination);
-} accepted SEC(".maps");
+} ours SEC(".maps");
 
 /* proxyd's process as the programs see it, which in a PID namespace proxyd does not. */
 SEC("syscall")
@@ -146,8 +149,8 @@ static const struct sl_rules *intercept(struct bpf_sock_addr *context, struct bp
 	const struct sl_rules *rule = NULL;
 	struct client *client;
 
-	if (bpf_get_current_pid_tgid() >> 32 != own_process &&
-	    bpf_get_netns_cookie(context) == own_netns)
+	if (bpf_get_netns_cookie(context) == own_netns &&
+	    !bpf_sk_storage_get(&ours, socket, NULL, 0))
 		rule = find_rules(to);
 	client = bpf_sk_storage_get(&clients, socket, NULL, rule ? BPF_SK_STORAGE_GET_F_CREATE : 0);
 	*refused = closed && rule && !client;
@@ -162,17 +165,42 @@ static const struct sl_rules *intercept(struct bpf_sock_addr *context, struct bp
 	return rule;
 }
 
+/*
+ * Run before connect4/6, and unlike those never pinned: when proxyd is gone, nobody is taken for
+ * it, though somebody may have got its number.
+ */
+static int exempt(struct bpf_sock_addr *context)
+{
+	struct bpf_sock *socket = context->sk;
+
+	if (socket && bpf_get_current_pid_tgid() >> 32 == own_process)
+		bpf_sk_storage_get(&ours, socket, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	return PASS;
+}
+
+SEC("cgroup/connect4")
+int exempt_ipv4(struct bpf_sock_addr *context)
+{
+	return exempt(context);
+}
+
+SEC("cgroup/connect6")
+int exempt_ipv6(struct bpf_sock_addr *context)
+{
+	return exempt(context);
+}
+
 /* Whether one of proxyd's own sockets listens there, and not whoever took the port after its end.
  */
 static int is_ours(struct bpf_sock *socket)
 {
-	int ours;
+	int listens;
 
 	if (!socket)
 		return 0;
-	ours = !!bpf_sk_storage_get(&accepted, socket, NULL, 0);
+	listens = !!bpf_sk_storage_get(&ours, socket, NULL, 0);
 	bpf_sk_release(socket);
-	return ours;
+	return listens;
 }
 
 /* connect(2) says ECONNREFUSED (bpf_set_retval, 5.18). */
@@ -413,7 +441,7 @@ int meet_client(struct bpf_sock_ops *ops)
 	if (ops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
 		return PASS;
 	socket = ops->sk;
-	known = socket ? bpf_sk_storage_get(&accepted, socket, NULL, 0) : NULL;
+	known = socket ? bpf_sk_storage_get(&ours, socket, NULL, 0) : NULL;
 	if (!known)
 		return PASS;
 	if (ops->family == AF_INET)

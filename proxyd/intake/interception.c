@@ -29,8 +29,8 @@
 #include "sidelane/intercept.h"
 #include "sidelane/key.h"
 
-#define LINKS         7
-#define FIRST_CONNECT 5
+#define LINKS         9
+#define FIRST_CONNECT 7
 #define PIN_SIZE      160
 
 struct interception {
@@ -287,14 +287,15 @@ static void detach(struct interception *interception, int link)
 	interception->links[link] = NULL;
 }
 
-/* What is not attached yet. Whatever needs the notes of connect4/6 first, those two last. */
+/* What is not attached yet. What needs the notes of connect4/6 first, and what they need. */
 static int attach(struct interception *interception, const struct config_listener *listener)
 {
 	const struct interceptor *programs = interception->programs;
 	struct bpf_program *const order[LINKS] = {
 		programs->progs.meet_client,          programs->progs.follow_client,
 		programs->progs.getpeername_ipv4,     programs->progs.getpeername_ipv6,
-		programs->progs.original_destination, programs->progs.connect_ipv4,
+		programs->progs.original_destination, programs->progs.exempt_ipv4,
+		programs->progs.exempt_ipv6,          programs->progs.connect_ipv4,
 		programs->progs.connect_ipv6,
 	};
 
@@ -413,7 +414,7 @@ int interception_claim(const struct interception *interception, int listening)
 		return steering_claim(interception->steering, listening);
 	if (!interception->programs)
 		return 0;
-	return bpf_map_update_elem(bpf_map__fd(interception->programs->maps.accepted), &listening,
+	return bpf_map_update_elem(bpf_map__fd(interception->programs->maps.ours), &listening,
 				   &none, BPF_ANY);
 }
 
@@ -424,7 +425,7 @@ bool interception_destination(const struct interception *interception, int fd, s
 
 	if (!interception->programs)
 		return false;
-	if (bpf_map_lookup_elem(bpf_map__fd(interception->programs->maps.accepted), &fd,
+	if (bpf_map_lookup_elem(bpf_map__fd(interception->programs->maps.ours), &fd,
 				&destination) ||
 	    !destination.port)
 		return false;

@@ -239,9 +239,38 @@ begin_closed() {
 	assert_passes 1 clients once 127.77.0.1 "$BACK"
 	assert_passes 1 clients once ::1 "$BACK"
 }
+# As the process with that number, which is free. Only the first PID namespace gives what is asked for.
+within_as() { # PID COMMAND...
+	python3 - "$CLIENTS/cgroup.procs" "$@" <<-'END'
+		import os, sys
+		cgroup, wanted, *command = sys.argv[1:]
+		for _ in range(1000):
+		    with open("/proc/sys/kernel/ns_last_pid", "w") as last:
+		        last.write(str(int(wanted) - 1))
+		    child = os.fork()
+		    if not child and os.getpid() != int(wanted):
+		        os._exit(99)
+		    if not child:
+		        with open(cgroup, "w") as procs:
+		            procs.write(wanted)
+		        os.execvp(command[0], command)
+		    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+		    if status != 99:
+		        sys.exit(status)
+		sys.exit(99)
+	END
+}
 begin_closed
 end_closed KILL
 assert_refused 127.77.0.1 "after kill -9, closed"
+if [[ -w /proc/sys/kernel/ns_last_pid && $(readlink /proc/self/ns/pid) == "pid:[4026531836]" ]]; then
+	status=0
+	within_as "$PROXYD_PID" curl -sS --max-time 20 -o /dev/null "http://127.77.0.1:$BACK/" || status=$?
+	((status != 99)) || fail "nobody got the number $PROXYD_PID"
+	assert_equal 7 "$status" "curl's exit status as the process with proxyd's number"
+else
+	say "not tried: who gets proxyd's number"
+fi
 assert_refused "[::1]" "after kill -9, closed"
 spawn thief python3 -m http.server "$FRONT" --bind ::
 wait_listening "$FRONT" "who takes proxyd's port"
