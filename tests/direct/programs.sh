@@ -1,9 +1,11 @@
 #!/bin/bash
 # Unmodified programs that are accelerated by default: they go direct, and what they keep is right.
 . "$(dirname "$0")/lib.sh"
-need redis-server redis-benchmark redis-cli nginx curl wrk setpriv memcached memcslap node
-BIN=$(find /usr/lib/postgresql/*/bin -name initdb -printf '%h\n' 2>/dev/null | sort -V | tail -n 1)
-[[ -n $BIN ]] || skip "PostgreSQL is not installed (tests/install)"
+. "$(dirname "$0")/programs_lib.sh"
+need node
+PLACE=("${INSIDE[@]}")
+
+direct_so_far() { direct_status .messages.direct; }
 
 begin_direct
 free_port REDIS
@@ -14,29 +16,10 @@ free_port NODE
 SIZE=100M
 TIME=2
 ((QUICK == 0)) || SIZE=20M TIME=1
-export PGHOST=127.0.0.1 PGPORT=$POSTGRES PGUSER=postgres PGDATABASE=postgres
-
-direct_messages() { direct_status .messages.direct; }
-
-# Runs a command in the cgroup, again until at least MIN messages of it went direct: the look at the
-# sockets may come late on a busy machine. Sets RUNS.
-goes_direct() { # WHAT MIN COMMAND...
-	local what=$1 min=$2 before direct=-1 until=$((SECONDS + 60))
-	shift 2
-	before=$(direct_messages)
-	for ((RUNS = 0; direct < min; RUNS++)); do
-		((SECONDS < until)) || fail "$what: $direct messages direct in $RUNS runs"
-		"${INSIDE[@]}" "$@" >"$TMP/$what.log" 2>&1 || fail "$what"
-		direct=$(($(direct_messages) - before))
-	done
-	say "$what: $direct messages direct, $RUNS runs"
-}
 
 # ---- redis ----
 test_redis() {
-	spawn redis "${INSIDE[@]}" redis-server --bind 127.0.0.1 --port "$REDIS" --dir "$TMP" --save '' \
-		--appendonly no
-	wait_listening "$REDIS" redis-server
+	start_redis "$REDIS"
 	goes_direct redis 10000 redis-benchmark -p "$REDIS" -t incr -n 200000 -c 20
 	SUM=$((200000 * RUNS))
 	assert_equal "$SUM" "$(redis-cli -p "$REDIS" get 'counter:__rand_int__')" "sum of all increments"
@@ -46,65 +29,12 @@ test_redis() {
 }
 
 # ---- PostgreSQL ----
-accepts_connections() { "$BIN/pg_isready" -q; }
-
-query() { "$BIN/psql" -X -q -A -t -v ON_ERROR_STOP=1 -c "$1"; }
-
-start_postgres() {
-	install -d -o nobody -g nogroup -m 700 "$TMP/postgresql"
-	cd "$TMP/postgresql"
-	as_nobody "$BIN/initdb" -D "$TMP/postgresql/db" -U postgres --auth=trust --no-sync --locale=C \
-		>"$TMP/initdb.log" 2>&1
-	spawn postgres "${INSIDE[@]}" setpriv --reuid=nobody --regid=nogroup --clear-groups \
-		"$BIN/postgres" -D "$TMP/postgresql/db" -p "$POSTGRES" -c listen_addresses=127.0.0.1 \
-		-c unix_socket_directories= -c fsync=off -c ssl=off
-	wait_listening "$POSTGRES" postgres
-	wait_until 20 accepts_connections || fail "postgres accepts no connections"
-}
-
 test_postgres() {
-	start_postgres
-	"$BIN/pgbench" -q -i -s 1 >"$TMP/pgbench-init.log" 2>&1
-	goes_direct pgbench-read 100 "$BIN/pgbench" --no-vacuum -c 4 -T "$TIME" -S
-	goes_direct pgbench-write 100 "$BIN/pgbench" --no-vacuum -c 4 -T "$TIME"
-	grep -q 'failed transactions: 0 ' "$TMP/pgbench-write.log" || fail "failed transactions"
-	# Every transaction adds one delta to an account, a teller, a branch and the history.
-	assert_equal 1 "$(query 'SELECT count(DISTINCT total) FROM (
-		SELECT sum(abalance) AS total FROM pgbench_accounts
-		UNION ALL SELECT sum(tbalance) FROM pgbench_tellers
-		UNION ALL SELECT sum(bbalance) FROM pgbench_branches
-		UNION ALL SELECT sum(delta) FROM pgbench_history) AS totals')" "distinct sums of the deltas"
+	start_postgres "$POSTGRES"
+	pgbench_goes_direct "$POSTGRES" "$POSTGRES" "$TIME" 100
 }
 
 # ---- nginx, curl, wrk: FIONREAD ----
-start_nginx() {
-	mkdir -p "$TMP/www/upload" "$TMP/nginx"
-	cat >"$TMP/nginx.conf" <<-END
-		worker_processes 1;
-		pid $TMP/nginx/pid;
-		error_log stderr warn;
-		user root;
-		events { worker_connections 512; }
-		http {
-		    access_log off;
-		    sendfile on;
-		    client_max_body_size 0;
-		    client_body_temp_path $TMP/nginx/body;
-		    proxy_temp_path $TMP/nginx/proxy;
-		    fastcgi_temp_path $TMP/nginx/fastcgi;
-		    uwsgi_temp_path $TMP/nginx/uwsgi;
-		    scgi_temp_path $TMP/nginx/scgi;
-		    keepalive_requests 1000000;
-		    server {
-		        listen 127.0.0.1:$NGINX;
-		        root $TMP/www;
-		        location /upload { dav_methods PUT; }
-		    }
-		}
-	END
-	spawn nginx "${INSIDE[@]}" nginx -e stderr -c "$TMP/nginx.conf" -g 'daemon off;'
-	wait_listening "$NGINX" nginx
-}
 
 # Many small requests first, so that the connection is in the lane when the file comes.
 write_small_requests() { # URL COUNT
@@ -116,7 +46,7 @@ write_small_requests() { # URL COUNT
 
 test_nginx() {
 	local url=http://127.0.0.1:$NGINX i
-	start_nginx
+	start_nginx "$NGINX"
 	head -c "$SIZE" /dev/urandom >"$TMP/original"
 	head -c 1000 /dev/urandom >"$TMP/www/small"
 	head -c 100000 /dev/urandom >"$TMP/www/large"
@@ -161,15 +91,11 @@ test_node() {
 
 # ---- memcached ----
 test_memcached() {
-	local user=()
-	((EUID)) || user=(-u nobody)
-	spawn memcached "${INSIDE[@]}" memcached "${user[@]}" -l 127.0.0.1 -p "$MEMCACHED" -U 0 -m 64
-	wait_listening "$MEMCACHED" memcached
-	goes_direct memcached 1000 memcslap --servers "127.0.0.1:$MEMCACHED" --concurrency 4 \
-		--execute-number 20000 --test get
+	start_memcached "$MEMCACHED"
+	memcached_goes_direct "$MEMCACHED" 1000
 }
 
-start_accelerate --interval 20ms --program memcslap
+start_accelerate --interval 20ms --program memcslap --program "$PYTHON"
 test_redis
 test_postgres
 test_nginx

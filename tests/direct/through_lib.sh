@@ -10,14 +10,14 @@ begin_through() {
 	free_port BACKEND
 }
 
-# With python as a program that may be paired, but for what is given.
+# With the tests' clients as programs that may be paired, but for what is given.
 start_through() { # HOST OPTIONS...
 	local address=$1
 	shift
 	[[ $address != *:* ]] || address="[$address]"
 	cat >"$TMP/through.yaml" <<-END
 		direct_lane: true
-		direct_programs: [$PYTHON]
+		direct_programs: [$PYTHON, memcslap]
 		pin: $PIN
 		listeners: ["$address:$FRONT"]
 		upstreams:

@@ -2,27 +2,13 @@
 # Unmodified programs whose clients and servers are paired past proxyd by default: they go direct, and
 # what they keep is right.
 . "$(dirname "$0")/through_lib.sh"
-need redis-server redis-benchmark redis-cli nginx wrk curl
+. "$(dirname "$0")/programs_lib.sh"
+PLACE=()
 
-direct_bytes() { proxyd_status .bytes.direct; }
-
-# Runs a command again until at least MIN bytes of it went direct: the look at the sockets may come late
-# on a busy machine. Sets RUNS.
-goes_direct() { # WHAT MIN COMMAND...
-	local what=$1 min=$2 before direct=-1 until=$((SECONDS + 60))
-	shift 2
-	before=$(direct_bytes)
-	for ((RUNS = 0; direct < min; RUNS++)); do
-		((SECONDS < until)) || fail "$what: $direct bytes direct in $RUNS runs"
-		"$@" >"$TMP/$what.log" 2>&1 || fail "$what"
-		direct=$(($(direct_bytes) - before))
-	done
-	say "$what: $direct bytes direct, $RUNS runs"
-}
+direct_so_far() { proxyd_status .bytes.direct; }
 
 test_redis() {
-	spawn redis redis-server --bind 127.0.0.1 --port "$BACKEND" --dir "$TMP" --save '' --appendonly no
-	wait_listening "$BACKEND" redis-server
+	start_redis "$BACKEND"
 	start_through 127.0.0.1 --lane "$1"
 	goes_direct redis 100000 redis-benchmark -p "$FRONT" -t incr -n 100000 -c 20
 	SUM=$((100000 * RUNS))
@@ -33,38 +19,10 @@ test_redis() {
 	stop_through
 }
 
-start_nginx() {
-	mkdir -p "$TMP/www/upload" "$TMP/nginx"
-	cat >"$TMP/nginx.conf" <<-END
-		worker_processes 1;
-		pid $TMP/nginx/pid;
-		error_log stderr warn;
-		user root;
-		events { worker_connections 512; }
-		http {
-		    access_log off;
-		    client_max_body_size 0;
-		    client_body_temp_path $TMP/nginx/body;
-		    proxy_temp_path $TMP/nginx/proxy;
-		    fastcgi_temp_path $TMP/nginx/fastcgi;
-		    uwsgi_temp_path $TMP/nginx/uwsgi;
-		    scgi_temp_path $TMP/nginx/scgi;
-		    keepalive_requests 1000000;
-		    server {
-		        listen 127.0.0.1:$BACKEND;
-		        root $TMP/www;
-		        location /upload { dav_methods PUT; }
-		    }
-		}
-	END
-	spawn nginx nginx -e stderr -c "$TMP/nginx.conf" -g 'daemon off;'
-	wait_listening "$BACKEND" nginx
-}
-
 # A dialogue of small requests first, then a file each way on the same connection.
 test_nginx() {
 	local url=http://127.0.0.1:$FRONT i
-	start_nginx
+	start_nginx "$BACKEND"
 	start_through 127.0.0.1 --lane "$1"
 	head -c 20M /dev/urandom >"$TMP/original"
 	echo small >"$TMP/www/small"
@@ -81,8 +39,25 @@ test_nginx() {
 	stop_through
 }
 
+test_memcached() {
+	start_memcached "$BACKEND"
+	start_through 127.0.0.1 --lane "$1"
+	memcached_goes_direct "$FRONT" 100000
+	stop_through
+}
+
+test_postgres() {
+	start_postgres "$BACKEND"
+	start_through 127.0.0.1 --lane "$1"
+	pgbench_goes_direct "$FRONT" "$BACKEND" 1 100000
+	stop_through
+}
+
+# Servers before stay; each has ports of its own.
 begin_through
 test_redis auto
-free_port FRONT
-free_port BACKEND
-test_nginx relay
+for test in 'test_nginx relay' 'test_memcached auto' 'test_postgres auto'; do
+	free_port FRONT
+	free_port BACKEND
+	$test
+done
