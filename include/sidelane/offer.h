@@ -16,7 +16,7 @@ struct sl_offer {
 	/* Written by proxyd, before it is in the map. */
 	__u64 other; /* cookie of the flow's other socket */
 	__u32 side;  /* 0: it faces the client, who has connected; 1: proxyd has connected it */
-	__u32 unused;
+	__u32 added; /* by proxyd to the near end's stream ahead of its bytes: PROXY headers */
 	/* Written by the scan alone. */
 	struct sl_end_key key;
 	__u64 seen_ns;
@@ -37,7 +37,7 @@ static inline struct sl_end_key sl_offer_near(const struct sl_offer *offer)
  */
 static inline __u32 sl_offer_shift(const struct sl_offer *offer, const struct sl_end_key *receiver)
 {
-	return offer->key.first_in - receiver->first_in;
+	return offer->key.first_in - receiver->first_in - offer->added;
 }
 
 #endif

@@ -212,12 +212,16 @@ void offers_free(struct offers *offers)
 
 /* --- For the workers ------------------------------------------------------------------------- */
 
-int offers_add(struct offers *offers, const uint64_t cookies[2])
+int offers_add(struct offers *offers, const uint64_t cookies[2], uint32_t added)
 {
 	int map = direct_lane_offers(offers->lane), err = 0;
 
 	for (__u32 side = 0; !err && side < 2; side++) {
-		const struct sl_offer offer = {.other = cookies[!side], .side = side};
+		const struct sl_offer offer = {
+			.other = cookies[!side],
+			.side = side,
+			.added = side ? 0 : added,
+		};
 
 		err = bpf_map_update_elem(map, &cookies[side], &offer, BPF_NOEXIST);
 	}

@@ -38,10 +38,11 @@ int offers_start(struct offers *offers);
 void offers_free(struct offers *offers);
 
 /*
- * Offer a flow by its two sockets' cookies, downstream first. It must be OPEN, and neither add nor
- * remove bytes. Any thread. Returns 0 or -errno.
+ * Offer a flow by its two sockets' cookies, downstream first. It must be OPEN. `added`: bytes that
+ * went upstream ahead of the client's, less those of the client's that did not (modulo 2^32).
+ * Any thread. Returns 0 or -errno.
  */
-int offers_add(struct offers *offers, const uint64_t cookies[2]);
+int offers_add(struct offers *offers, const uint64_t cookies[2], uint32_t added);
 
 /* Take the offer back. Any thread. */
 void offers_remove(struct offers *offers, const uint64_t cookies[2]);

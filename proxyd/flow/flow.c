@@ -323,6 +323,7 @@ static void turn(struct flow *flow, bool up, bool down)
 /* What the setup decided stays with the flow as far as it needs it. */
 static void adopt(struct flow *flow, const struct config_upstream *options)
 {
+	const struct direction *up = &flow->directions[SL_UP];
 	uint64_t rate = flow->setup->listener->limits.flow_bandwidth;
 	uint64_t now_ms = worker_now_ms();
 
@@ -331,6 +332,7 @@ static void adopt(struct flow *flow, const struct config_upstream *options)
 	flow->idle_timeout = options->idle_timeout;
 	flow->healthy_at = now_ms + options->ejection.early_reset;
 	flow->may_offer = offer_allowed(flow, rate);
+	flow->header_added = (uint32_t)(up->sent - up->read);
 	if (options->max_lifetime)
 		worker_set_lifetime(flow, now_ms, options->max_lifetime);
 	if (flow->endpoint)

@@ -117,13 +117,14 @@ struct flow {
 	uint64_t healthy_at;
 	struct address source; /* the client */
 	int fds[2];
-	uint32_t interest[2]; /* epoll events asked for */
-	uint8_t state;        /* enum flow_state */
-	uint8_t polls;        /* polls in a row that found nothing new: back off */
-	uint8_t reset_side;   /* FLOW_RESETTING: who sent the RST */
-	bool paired;          /* both sockets are enrolled and each other's peer */
-	bool may_offer;       /* has not been offered to the direct lane, and may be */
-	bool wants_kernel;    /* to enter the kernel lane when nothing is held or unread */
+	uint32_t interest[2];  /* epoll events asked for */
+	uint32_t header_added; /* bytes of PROXY headers: sent less taken, modulo 2^32 */
+	uint8_t state;         /* enum flow_state */
+	uint8_t polls;         /* polls in a row that found nothing new: back off */
+	uint8_t reset_side;    /* FLOW_RESETTING: who sent the RST */
+	bool paired;           /* both sockets are enrolled and each other's peer */
+	bool may_offer;        /* has not been offered to the direct lane, and may be */
+	bool wants_kernel;     /* to enter the kernel lane when nothing is held or unread */
 	struct traffic traffic;
 	struct direction directions[2];
 };

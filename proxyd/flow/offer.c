@@ -15,9 +15,6 @@ bool offer_allowed(const struct flow *flow, uint64_t bandwidth)
 {
 	const struct direction *up = &flow->directions[SL_UP], *down = &flow->directions[SL_DOWN];
 
-	/* A PROXY header was taken or sent: the streams of the two connections differ. */
-	if (up->read || up->sent)
-		return false;
 	return flow->worker->proxy->offers && !bandwidth && !up->relay_only && !down->relay_only;
 }
 
@@ -33,7 +30,7 @@ void offer_make(struct flow *flow)
 		return;
 	for (int side = DOWNSTREAM; side <= UPSTREAM; side++)
 		offer->cookies[side] = splicer_cookie(flow->fds[side]);
-	if (offers_add(flow->worker->proxy->offers, offer->cookies))
+	if (offers_add(flow->worker->proxy->offers, offer->cookies, flow->header_added))
 		free(offer);
 	else
 		flow->offer = offer;

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Both ends of some TCP connections, told what to do by lines on standard input.
 
-    ends.py HOST PORT PAIRS [--front PORT] [--client-port N] [--seed N] [--blocking] [--buffer N] [--header]
+    ends.py HOST PORT PAIRS [--front PORT] [--client-port N] [--seed N] [--blocking] [--buffer N]
+        [--header] [--send-header]
 
 Every byte is a function of the seed, the pair, the direction and its offset, and is checked where
 it arrives. Each command answers with one line; a wrong byte ends the program with status 1.
@@ -219,6 +220,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--buffer", type=int)
     parser.add_argument("--header", action="store_true", help="servers get a PROXY header, v1")
+    parser.add_argument("--send-header", action="store_true", help="clients begin with one")
     parser.add_argument("--blocking", action="store_true")
     options = parser.parse_args()
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
@@ -235,6 +237,8 @@ def main():
             client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             client.bind((options.host, options.client_port + i))
         connect(client, (options.host, options.front or options.port))
+        if options.send_header:
+            client.sendall(b"PROXY TCP4 192.0.2.1 192.0.2.2 1234 80\r\n")
         server = listener.accept()[0]
         while options.header and server.recv(1) != b"\n":
             pass

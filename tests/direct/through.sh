@@ -38,6 +38,30 @@ for host in 127.0.0.1 ::1; do
 done
 say "dialogues of 5 flows over IPv4 and IPv6, relay and auto beneath: all direct, all counted"
 
+# ---- behind PROXY headers, that either side has and the other has not ----
+talk_behind_headers() { # OPTIONS OF THE ENDS...
+	start_through 127.0.0.1 --lane "$lane"
+	start_ends 127.0.0.1 "$BACKEND" 5 --front "$FRONT" "$@"
+	talk_through 10
+	before=$(direct_bytes)
+	ends talk 100
+	assert_equal $((before + 5 * 2 * 100 * 64)) "$(direct_bytes)" "bytes that went direct, $lane, $*"
+	ends send 300000
+	ends drain
+	assert_equal 0 "$ANSWER" "bytes that are missing, $lane, $*"
+	ends talk 100
+	ends half 200000
+	end "$ENDS_PID"
+	assert_no_active_flows
+	stop_through
+}
+for lane in kernel relay auto; do
+	PROXY_PROTOCOL=v1 talk_behind_headers --header
+	FROM=127.0.0.1 talk_behind_headers --send-header
+	FROM=127.0.0.1 PROXY_PROTOCOL=v1 talk_behind_headers --send-header --header
+done
+say "the same behind PROXY headers, sent, taken, and both"
+
 # ---- the idle timeout sees direct bytes, and their absence ----
 IDLE_TIMEOUT=5s start_through 127.0.0.1
 start_ends 127.0.0.1 "$BACKEND" 2 --front "$FRONT"
@@ -64,7 +88,6 @@ left_out() { # WHY ARGS...
 	end "$ENDS_PID"
 	stop_through
 }
-PROXY_PROTOCOL=v1 left_out "of flows with a PROXY header" --header
 PYTHON=nobody left_out "of programs that are not known"
 left_out "of blocking sockets" --blocking
 start_proxyd --listen "127.0.0.1:$FRONT" --upstream "127.0.0.1:$BACKEND"
@@ -77,7 +100,7 @@ start_ends 127.0.0.1 "$BACKEND" 1 --front "$FRONT"
 ends half 100000
 end "$ENDS_PID"
 stop_proxyd
-say "left out: PROXY headers, unknown programs, blocking sockets, everybody by default and without a BPF file system"
+say "left out: unknown programs, blocking sockets, everybody by default and without a BPF file system"
 
 # ---- readers that do not read ----
 start_through 127.0.0.1

@@ -19,7 +19,9 @@ start_through() { # HOST OPTIONS...
 		direct_lane: true
 		direct_programs: [$PYTHON, memcslap]
 		pin: $PIN
-		listeners: ["$address:$FRONT"]
+		listeners:
+		  - address: "$address:$FRONT"
+		    ${FROM:+proxy_protocol: $FROM}
 		upstreams:
 		  - name: backend
 		    endpoints: ["$address:$BACKEND"]
