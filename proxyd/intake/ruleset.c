@@ -113,8 +113,14 @@ static void write_verdict(FILE *out, const struct config_listener *listener, boo
 	else
 		fprintf(out, " tproxy %s to %s", ipv6 ? "ip6" : "ip",
 			address_format(address, text));
+	/*
+	 * It must be a whole socket: without a listener tproxy is content with the last user of the
+	 * tuple, in TIME_WAIT, and TCP goes on to whoever listens at the destination itself (6.18,
+	 * nf_tproxy_handle_time_wait4, tcp_v4_rcv: TCP_TW_SYN).
+	 */
 	if (is_tproxy(listener))
-		fprintf(out, " meta mark set meta mark | %#x accept\n", SL_MARK_LOCAL);
+		fprintf(out, " socket wildcard %d meta mark set meta mark | %#x accept\n",
+			address_is_any(address), SL_MARK_LOCAL);
 }
 
 /* Returns false when there is nothing of the family. */
