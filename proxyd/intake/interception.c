@@ -383,13 +383,15 @@ static int follow_connect(struct interception *interception, const struct config
 
 	if (!err)
 		err = follow_cgroup(interception, listener);
+	/* What attach() takes the place of must not go before the rules hold. */
+	if (!err && !interception->links[FIRST_CONNECT])
+		range_maps_switch(&programs->bss->generation, now + 1);
 	if (!err)
 		err = attach(interception, listener);
 	if (err)
 		log_error("listener %s: cannot set up `intercept`: %s%s", listener->name,
 			  strerror(-err), remedy(interception, err));
-	else
-		range_maps_switch(&programs->bss->generation, now + 1);
+	range_maps_switch(&programs->bss->generation, err ? now : now + 1);
 	range_maps_keep(&maps, err ? now : now + 1);
 	return err;
 }

@@ -331,7 +331,44 @@ static bool is_ours(uint32_t table, uint32_t wanted)
 	return wanted ? table == wanted : table >= TABLE && table - TABLE < 2 * PORTS;
 }
 
-/* Of one table, or with 0 of all of them. Returns the number of rules that went. */
+/* Of one table, or with 0 of all of them. */
+static bool is_own_rule(struct rtnl_rule *rule, int family, uint32_t table)
+{
+	uint8_t by = 0;
+
+	return rtnl_rule_get_family(rule) == family && is_ours(rtnl_rule_get_table(rule), table) &&
+	       !rtnl_rule_get_protocol(rule, &by) && by == RULE_BY_US;
+}
+
+/*
+ * Where a proxyd that is gone has led what comes, 0: nowhere. Of two tables it is the one whose
+ * rules were there before: of rules of a priority the first decides.
+ */
+static uint32_t find_table(struct nl_sock *socket, uint32_t first)
+{
+	struct nl_object *object;
+	struct nl_cache *rules;
+	uint32_t found = 0;
+
+	for (int ipv6 = 0; !found && ipv6 < 2; ipv6++) {
+		int family = ipv6 ? AF_INET6 : AF_INET;
+
+		if (rtnl_rule_alloc_cache(socket, family, &rules))
+			continue;
+		for (object = nl_cache_get_first(rules); object && !found;
+		     object = nl_cache_get_next(object)) {
+			struct rtnl_rule *rule = (struct rtnl_rule *)object;
+
+			if (is_own_rule(rule, family, first) ||
+			    is_own_rule(rule, family, first + PORTS))
+				found = rtnl_rule_get_table(rule);
+		}
+		nl_cache_free(rules);
+	}
+	return found;
+}
+
+/* Returns the number of rules that went. */
 static unsigned int remove_rules(struct nl_sock *socket, int family, uint32_t table)
 {
 	struct nl_object *object;
@@ -342,11 +379,8 @@ static unsigned int remove_rules(struct nl_sock *socket, int family, uint32_t ta
 		return 0;
 	for (object = nl_cache_get_first(rules); object; object = nl_cache_get_next(object)) {
 		struct rtnl_rule *rule = (struct rtnl_rule *)object;
-		uint8_t by = 0;
 
-		if (rtnl_rule_get_family(rule) == family &&
-		    is_ours(rtnl_rule_get_table(rule), table) &&
-		    !rtnl_rule_get_protocol(rule, &by) && by == RULE_BY_US)
+		if (is_own_rule(rule, family, table))
 			count += !rtnl_rule_delete(socket, rule, 0);
 	}
 	nl_cache_free(rules);
@@ -383,13 +417,11 @@ static unsigned int remove_all(struct nl_sock *socket, uint32_t table)
 	return count;
 }
 
-/* What a proxyd left that is gone; and where routes lead to, which is made once. */
+/* Where routes lead to, which is made once. */
 static int begin(struct local_route *route, const struct config_listener *listener)
 {
 	int err = 0;
 
-	remove_all(route->socket, table_of(listener));
-	remove_all(route->socket, table_of(listener) + PORTS);
 	if (route->device)
 		return 0;
 	route->device = (int)if_nametoindex("lo");
@@ -402,15 +434,20 @@ static int begin(struct local_route *route, const struct config_listener *listen
 	return err;
 }
 
-/* The new rules lead to another table than those in force, which go when all the new are there. */
+/*
+ * The new rules lead to another table than those in force, which go when all the new are there. So
+ * do those of a proxyd that is gone: with `on_exit: closed` they refuse until then.
+ */
 int local_route_follow(struct local_route *route, const struct config_listener *listener)
 {
-	uint32_t before = route->table, first = table_of(listener);
-	int err = before ? 0 : begin(route, listener);
+	uint32_t held = route->table, first = table_of(listener);
+	uint32_t before = held ? held : find_table(route->socket, first);
+	int err = begin(route, listener);
 
 	if (err)
 		return err;
 	route->table = before == first ? first + PORTS : first;
+	remove_all(route->socket, route->table);
 	err = each_route(listener, add_route, route);
 	if (!err)
 		err = each_rule(listener, add_rule, route);
@@ -421,7 +458,7 @@ int local_route_follow(struct local_route *route, const struct config_listener *
 	if (err || before)
 		remove_all(route->socket, err ? route->table : before);
 	if (err)
-		route->table = before;
+		route->table = held;
 	return err;
 }
 

@@ -170,6 +170,9 @@ int steering_follow(struct steering *steering, const struct config_listener *lis
 
 	if (!err)
 		err = range_maps_write(&maps, &listener->intercept, now + 1);
+	/* What attach() takes the place of must not go before the rules hold. */
+	if (!err && !steering->link)
+		range_maps_switch(&programs->bss->generation, now + 1);
 	if (!err && !steering->link)
 		err = attach(steering, listener);
 	steering->for_good = false;
@@ -178,8 +181,7 @@ int steering_follow(struct steering *steering, const struct config_listener *lis
 			  strerror(-err), remedy(steering, err));
 	else if (steering->route)
 		err = local_route_follow(steering->route, listener);
-	if (!err)
-		range_maps_switch(&programs->bss->generation, now + 1);
+	range_maps_switch(&programs->bss->generation, err ? now : now + 1);
 	range_maps_keep(&maps, err ? now : now + 1);
 	return err;
 }

@@ -277,6 +277,28 @@ wait_listening "$FRONT" "who takes proxyd's port"
 assert_refused 127.77.0.1 "with another at proxyd's port"
 end "$SPAWNED_PID"
 peers once 127.77.0.1 "$BACK" || fail "no connection from outside the cgroup"
+# The next proxyd takes its place, and there is no moment at which anybody gets past both.
+some_flows() { (($(total) > 1)); }
+spawn seeing python3 "$ROOT/tests/transparent/gap.py" serve 127.77.0.200 "$SPARE"
+SEEING=$SPAWNED_PID
+wait_until 20 grep -q ready "$TMP/seeing.log" || fail "no server that sees its clients"
+# shellcheck disable=SC2016 # for the inner shell
+spawn gap sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$CLIENTS" \
+	python3 "$ROOT/tests/transparent/gap.py" connect 127.77.0.200 "$SPARE" "$TMP/stop"
+GAP=$SPAWNED_PID
+for _ in 1 2 3; do
+	start_proxyd -c "$CONFIG"
+	wait_until 20 some_flows || fail "nothing goes by proxyd"
+	end_closed KILL
+done
+start_proxyd -c "$CONFIG"
+touch "$TMP/stop"
+wait_until 30 gone "$GAP" || fail "who looks for a gap does not end"
+wait "$GAP" || fail "while proxyd started: $(cat "$TMP/gap.log")"
+forget "$GAP"
+say "while proxyd started: $(cat "$TMP/gap.log")"
+end "$SEEING"
+end_closed KILL
 begin_closed
 # What is left behind goes by the cgroup, whatever the listener is called.
 write_config ", on_exit: closed"

@@ -163,7 +163,7 @@ test_inbound() {
 		listeners:
 		  - name: in
 		    address: "[::]:$LISTEN"
-		    intercept: {$mode, ports: [8080]}
+		    intercept: {$mode, ports: [7000, 8080], on_exit: closed}
 		routes:
 		  - {original_destination: true}
 	END
@@ -176,7 +176,9 @@ test_inbound() {
 	done
 	reuse_port 10.9.1.1 8080
 	assert_equal 5 "$(proxyd_status .flows.total)" "flows through proxyd, inbound"
-	stop_proxyd
+	look_for_gap "$PROXY" 10.9.1.1
+	end_closed TERM
+	on "$PROXY" "$PROXYD" rules --clear
 	assert_no_traces "after inbound" rules
 }
 
@@ -297,6 +299,35 @@ end_closed() { # SIGNAL
 	proxyd_ended 20
 }
 
+some_flows() { (($(proxyd_status .flows.total) > 1)); }
+
+# Nobody gets past a proxyd that takes the place of one that was killed. ADDRESS is of HOST.
+look_for_gap() { # HOST ADDRESS
+	local gap seeing monitor
+	spawn seeing nsenter --net="/run/netns/$1" python3 "$HERE/gap.py" serve "$2" 7000
+	seeing=$SPAWNED_PID
+	spawn monitor nsenter --net="/run/netns/$PROXY" ip monitor rule
+	monitor=$SPAWNED_PID
+	wait_until 20 grep -q ready "$TMP/seeing.log" || fail "no server that sees its clients"
+	rm -f "$TMP/stop"
+	spawn gap "${PREFIX[@]}" python3 "$HERE/gap.py" connect "$2" 7000 "$TMP/stop"
+	gap=$SPAWNED_PID
+	for _ in 1 2 3; do
+		end_closed KILL
+		start_proxyd -c "$CONFIG"
+		wait_until 20 some_flows || fail "nothing goes by proxyd"
+	done
+	touch "$TMP/stop"
+	wait_until 30 gone "$gap" || fail "who looks for a gap does not end"
+	wait "$gap" || fail "while proxyd started: $(cat "$TMP/gap.log")"
+	forget "$gap"
+	say "while proxyd started: $(cat "$TMP/gap.log")"
+	end "$seeing"
+	end "$monitor"
+	# However short: the rules of routing that are there go when there are others.
+	! grep 7600 "$TMP/monitor.log" | head -n 1 | grep Deleted || fail "rules of routing went first"
+}
+
 test_kill_closed() {
 	begin ", on_exit: closed"
 	assert_passes 1 10.9.2.2
@@ -305,6 +336,7 @@ test_kill_closed() {
 	assert_refused '[fd09:2::2]' "after kill -9, closed"
 	# The next one goes on with what it finds.
 	begin ", on_exit: closed"
+	look_for_gap "$BACK" 10.9.2.2
 	assert_passes 1 10.9.2.2
 	end_closed TERM
 	assert_refused 10.9.2.2 "after SIGTERM, closed"
