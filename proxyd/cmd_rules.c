@@ -10,7 +10,7 @@
 #include "config/usage.h"
 #include "intake/local_route.h"
 #include "intake/netfilter.h"
-#include "intake/steering.h"
+#include "intake/pins.h"
 #include "log.h"
 #include "proxy.h"
 
@@ -62,7 +62,7 @@ static int clear(void)
 
 	/* One may be missing in this kernel: the others are cleared all the same. */
 	err |= local_route_clear(&rules);
-	err |= steering_clear(&programs);
+	err |= pins_clear(&programs);
 	printf("removed: tables of netfilter %u, rules of routing %u, programs %u\n", tables, rules,
 	       programs);
 	return err ? PROXY_EXIT_FAILED : 0;

@@ -31,7 +31,6 @@
 
 #define LINKS         9
 #define FIRST_CONNECT 7
-#define PIN_SIZE      160
 
 struct interception {
 	atomic_uint references;
@@ -44,7 +43,6 @@ struct interception {
 	struct interceptor *programs;
 	struct bpf_link *links[LINKS];
 	char pins[2][PIN_SIZE]; /* of connect4 and connect6; empty: not pinned */
-	uint64_t netns;         /* cookie */
 	int cgroup;             /* whose connections are intercepted */
 	int own;                /* that holds proxyd */
 	struct claims *claims;
@@ -66,7 +64,6 @@ static int load(struct interception *interception)
 	err = netns_cookie(&netns);
 	if (err)
 		return err;
-	interception->netns = netns;
 	programs->rodata->own_netns = netns;
 	programs->rodata->closed = interception->on_exit == INTERCEPT_EXIT_CLOSED;
 	err = interceptor__load(programs);
@@ -259,21 +256,26 @@ static int pin(struct interception *interception, const struct config_listener *
 	const bool ipv4 = listener_takes(listener, false), ipv6 = listener_takes(listener, true);
 	const char *family = ipv4 && ipv6 ? "x" : ipv4 ? "4" : "6";
 	const char which = link == FIRST_CONNECT ? '4' : '6';
-	char place[PIN_SIZE / 2], pattern[PIN_SIZE];
+	char pattern[PIN_SIZE];
+	unsigned long long cgroup;
 	unsigned int removed;
 	struct stat directory;
+	int err;
 
 	if (fstat(interception->cgroup, &directory))
 		return -errno;
-	snprintf(place, sizeof(place), RULESET_PINS RULESET_PREFIX "connect_%llx_%llx",
-		 (unsigned long long)interception->netns, (unsigned long long)directory.st_ino);
-	snprintf(pattern, PIN_SIZE, "%s_[%s%sx]_*_%c", place, ipv4 ? "4" : "", ipv6 ? "6" : "",
-		 which);
+	cgroup = directory.st_ino;
+	err = pins_path(pattern, "connect_%llx_[%s%sx]_*_%c", cgroup, ipv4 ? "4" : "",
+			ipv6 ? "6" : "", which);
+	if (err)
+		return err;
 	pins_remove(pattern, &removed);
 	if (interception->on_exit != INTERCEPT_EXIT_CLOSED)
 		return 0;
-	snprintf(path, PIN_SIZE, "%s_%s_%llx_%c", place, family,
-		 (unsigned long long)worker_now_us(), which);
+	err = pins_path(path, "connect_%llx_%s_%llx_%c", cgroup, family,
+			(unsigned long long)worker_now_us(), which);
+	if (err)
+		return err;
 	return bpf_link__pin(interception->links[link], path);
 }
 

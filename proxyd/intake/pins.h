@@ -2,12 +2,28 @@
 #ifndef PROXYD_PINS_H
 #define PROXYD_PINS_H
 
-/* Programs of `on_exit: closed`, which the BPF file system keeps when proxyd is gone. */
+/*
+ * Programs of `on_exit: closed`, which the BPF file system keeps when proxyd is gone. Network
+ * namespaces may have that file system in common, so each has names of its own.
+ */
+
+#include <stddef.h>
+
+#define PIN_SIZE 200
 
 /*
- * Remove the pins whose paths match a pattern of glob(3); `count` is how many. Returns 0, also
- * where there is none, or -EIO.
+ * The path of a pin of this network namespace, or a pattern of fnmatch(3) for several. Returns 0 or
+ * -errno.
+ */
+int pins_path(char path[PIN_SIZE], const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * Remove the pins that match a pattern, and those of whoever's programs that have lost what they
+ * were attached to; `count` is how many. Returns 0, also where there is none, or -EIO.
  */
 int pins_remove(const char *pattern, unsigned int *count);
+
+/* All that are this network namespace's. The same. */
+int pins_clear(unsigned int *count);
 
 #endif

@@ -28,7 +28,7 @@ struct steering {
 	bool stops; /* with proxyd */
 	bool closed;
 	bool for_good; /* what is pinned goes too */
-	char pin[sizeof(RULESET_PINS) + RULESET_NAME];
+	char pin[PIN_SIZE];
 };
 
 /* ---- Loading ------------------------------------------------------------------------------ */
@@ -123,20 +123,20 @@ static int write_rules(const struct steerer *programs, const struct config_liste
 /* What a proxyd left that is gone still refuses; a choice of ours goes before that. */
 static int attach(struct steering *steering, const struct config_listener *listener)
 {
-	int netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), err = 0;
+	int netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), err;
 	char name[RULESET_NAME];
+	unsigned int removed;
 
 	if (netns < 0)
 		return -errno;
 	steering->began = true;
-	snprintf(steering->pin, sizeof(steering->pin), RULESET_PINS "%s",
-		 ruleset_name(listener, name));
+	err = pins_path(steering->pin, "%s", ruleset_name(listener, name));
 	steering->link = bpf_program__attach_netns(steering->programs->progs.steer, netns);
-	if (!steering->link)
+	if (!err && !steering->link)
 		err = -errno;
 	close(netns);
 	if (!err)
-		unlink(steering->pin);
+		pins_remove(steering->pin, &removed);
 	if (!err && steering->closed)
 		err = bpf_link__pin(steering->link, steering->pin);
 	if (err) {
@@ -197,9 +197,4 @@ void steering_end(struct steering *steering, bool for_good)
 		unlink(steering->pin);
 	bpf_link__destroy(steering->link);
 	steering->link = NULL;
-}
-
-int steering_clear(unsigned int *count)
-{
-	return pins_remove(RULESET_PINS RULESET_PREFIX "*", count);
 }

@@ -27,7 +27,4 @@ int steering_follow(struct steering *steering, const struct config_listener *lis
 void steering_end(struct steering *steering, bool for_good);
 void steering_free(struct steering *steering);
 
-/* Remove all programs that were left pinned, and count them. Returns 0 or -errno. */
-int steering_clear(unsigned int *count);
-
 #endif

@@ -13,7 +13,7 @@ PEERS=$HERE/twins.py
 OTHER_CLIENT=$CLIENT-other OTHER_PROXY=$PROXY-other OTHER_BACK=sidelane-$$-backend-other
 
 INTERCEPT="mode: $MODE"
-[[ $MODE != steer ]] || INTERCEPT+=", interfaces: [clients]"
+[[ $MODE != steer ]] || INTERCEPT+=", interfaces: [clients], on_exit: closed"
 cat >"$TMP/proxyd.yaml" <<-END
 	lane: $LANE
 	listeners:
@@ -63,9 +63,31 @@ assert_no_active_flows
 assert_equal 40 "$(proxyd_status .flows.total)" "flows of the one"
 assert_equal 40 "$("$PROXYD" status --json --control "$TMP/other.sock" | jq .flows.total)" "flows of the other"
 assert_carried 1000000
-stop_proxyd
+if [[ $MODE == steer ]]; then
+	# What they leave pinned, in a file system that they have in common, is each one's own.
+	pins() { find /sys/fs/bpf -name 'proxyd_*' | wc -l; }
+	no_pins() { [[ $(pins) == 0 ]]; }
+	BPF_IDS=() OTHER_IDS=()
+else
+	remember_traces
+fi
+kill -TERM "$PROXYD_PID"
+proxyd_ended 20
+assert_equal 0 "$PROXYD_EXIT" "the one's exit status"
 BPF_IDS=("${OTHER_IDS[@]}")
 kill -TERM "$OTHER_PID"
 PROXYD_PID=$OTHER_PID PROXYD_LOG=$TMP/proxyd-1.log
 proxyd_ended 20
 assert_equal 0 "$PROXYD_EXIT" "the other's exit status"
+if [[ $MODE == steer ]]; then
+	assert_equal 2 "$(pins)" "programs that are pinned"
+	on "$PROXY" "$PROXYD" rules --clear
+	assert_equal 1 "$(pins)" "programs that are pinned after rules --clear of the one"
+	# Nobody can clear it from inside when that network is gone.
+	ip netns delete "$OTHER_PROXY"
+	for i in "${!HOSTS[@]}"; do
+		[[ ${HOSTS[i]} != "$OTHER_PROXY" ]] || unset "HOSTS[i]"
+	done
+	cleared() { on "$PROXY" "$PROXYD" rules --clear && no_pins; }
+	wait_until 20 cleared || fail "the program of a network that is gone stays"
+fi
