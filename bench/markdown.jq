@@ -1,36 +1,18 @@
 # Results (report.jq) into Markdown that reads well as plain text too.
-# Argument: $table (rows.json).
-
-def round_to($digits): pow(10; $digits) as $p | (. * $p | round) / $p;
-
-# Three significant digits below 1000, whole numbers above, then millions; "-" for none.
-def figure:
-	if . == null then "-"
-	elif . == 0 then "0"
-	elif fabs >= 1e6 then (. / 1e6 | figure) + " M"
-	else (fabs | log10 | floor) as $magnitude | round_to([0, 2 - $magnitude] | max) | tostring
-	end;
-
-def ratio: if . == null then "-" else (round_to(2) | tostring) end;
-def bounds: if . == null or .rounds < 2 then "" else " (\(.min | figure)..\(.max | figure))" end;
-def pad($width): . + " " * ($width - length);
-
-def aligned:
-	. as $lines |
-	[range(0; .[0] | length) as $i | [$lines[][$i] | length] | max] as $widths |
-	[.[] | [range(0; length) as $i | .[$i] | pad($widths[$i])] | "| " + join(" | ") + " |"] |
-	[.[0], "|" + ([$widths[] | "-" * (. + 2)] | join("|")) + "|"] + .[1:] |
-	join("\n");
+# Argument: $table (rows.json). Behind text.jq.
 
 def target_name:
 	{
-		direct: "direct",
+		direct: "direct TCP",
+		accelerate: "accelerated TCP",
+		unix: "unix socket",
 		haproxy: "HAProxy",
 		"haproxy-splice": "HAProxy, splice forced",
 		nginx: "nginx stream",
 		relay: "proxyd relay",
 		kernel: "proxyd kernel",
-		auto: "proxyd auto"
+		auto: "proxyd auto",
+		"direct-lane": "proxyd, direct lane"
 	}[.];
 
 def any_value: [.[] | values] | length > 0;

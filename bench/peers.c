@@ -90,12 +90,18 @@ static void send_all(const struct peers *peers, int fd, const char *data, size_t
 	}
 }
 
-/* Fills the buffer but for an end of stream; returns how much came. */
+/*
+ * Fills the buffer but for an end of stream; returns how much came. An event loop reads what it was
+ * told of: it does not try before.
+ */
 static size_t receive_all(const struct peers *peers, int fd, char *data, size_t size)
 {
+	struct pollfd wait = {.fd = fd, .events = POLLIN};
 	uint64_t since = 0;
 	size_t got = 0;
 
+	if (peers->polling)
+		poll(&wait, 1, CALL_TIMEOUT * 1000);
 	while (got < size) {
 		ssize_t n = recv(fd, data + got, size - got, 0);
 

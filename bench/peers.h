@@ -2,8 +2,9 @@
 #ifndef BENCH_PEERS_H
 #define BENCH_PEERS_H
 /*
- * The two ends of the measured traffic. Plain blocking threads: a client thread and a server thread
- * for each flow, nothing else, so that what differs between two runs is what lies between them.
+ * The two ends of the measured traffic. A client thread and a server thread for each flow, which
+ * block or, like event loops, poll; nothing else, so that what differs between two runs is what lies
+ * between them.
  */
 
 #include <netinet/in.h>

@@ -4,6 +4,7 @@
 #   tmp         directory of this run             listen_port   where the proxy accepts
 #   pin         command prefix (taskset) or ()    server_port   where the server listens
 #   setting     pinned | unpinned                 proxyd        path of the binary
+#   inside      command prefix, bpf_fs, cgroup: see direct.sh
 # One proxy is alive at a time: a program on a cgroup would touch its neighbours' sockets too.
 # shellcheck disable=SC2154
 
@@ -16,14 +17,20 @@ nginx_has_streams()
 	[[ -e $nginx_stream_module ]] || nginx -V 2>&1 | grep -qw -- '--with-stream'
 }
 
+is_proxyd()
+{
+	[[ $1 =~ ^(relay|kernel|auto|direct-lane|accelerate)$ ]]
+}
+
 # Prints why a target cannot be measured; says nothing when it can.
 target_missing()
 {
 	case $1 in
-	direct) ;;
+	direct | unix) ;;
 	haproxy | haproxy-splice) command -v haproxy >/dev/null || echo "haproxy is not installed" ;;
 	nginx) nginx_has_streams || echo "no nginx with its stream module is installed" ;;
-	relay | kernel | auto) [[ -x $proxyd ]] || echo "no proxyd at $proxyd" ;;
+	relay | kernel | auto | direct-lane) [[ -x $proxyd ]] || echo "no proxyd at $proxyd" ;;
+	accelerate) if [[ -x $proxyd ]]; then direct_missing; else echo "no proxyd at $proxyd"; fi ;;
 	*) return 2 ;;
 	esac
 }
@@ -45,6 +52,11 @@ spawn()
 }
 
 start_direct()
+{
+	:
+}
+
+start_unix()
 {
 	:
 }
@@ -112,28 +124,79 @@ start_proxyd()
 {
 	local workers=()
 	[[ $setting == unpinned ]] || workers=(--workers 1)
-	spawn "$proxyd" run --listen "127.0.0.1:$listen_port" \
-		--upstream "127.0.0.1:$server_port" --lane "$1" --control "$tmp/control" \
-		"${workers[@]}"
+	spawn "$proxyd" run --control "$tmp/control" "${workers[@]}" "$@"
+}
+
+start_lane()
+{
+	start_proxyd --listen "127.0.0.1:$listen_port" --upstream "127.0.0.1:$server_port" --lane "$1"
+}
+
+start_relay()
+{
+	start_lane relay
+}
+
+start_kernel()
+{
+	start_lane kernel
+}
+
+start_auto()
+{
+	start_lane auto
+}
+
+start_direct-lane()
+{
+	cat >"$tmp/proxyd.yaml" <<-EOF
+		direct_lane: true
+		direct_programs: [echo_pair]
+		pin: $bpf_fs
+		listeners: ["127.0.0.1:$listen_port"]
+		upstreams: [{name: echo, endpoints: ["127.0.0.1:$server_port"]}]
+		routes: [{upstream: echo}]
+	EOF
+	start_proxyd -c "$tmp/proxyd.yaml"
+}
+
+# No proxy: the programs connect to each other.
+start_accelerate()
+{
+	spawn "$proxyd" accelerate --cgroup "$cgroup" --pin "$bpf_fs" --program echo_pair
+}
+
+# Where a client finds the target, and how, as echo_pair's options. Connections enter the direct lane
+# after some looks at all sockets, half a second apart: that takes two seconds, and more on a busy machine.
+target_options()
+{
+	case $1 in
+	direct) ;;
+	unix) echo --unix ;;
+	accelerate) printf '%s\n' --warm-up 3 ;;
+	direct-lane) printf '%s\n' --target "$listen_port" --warm-up 3 ;;
+	*) printf '%s\n' --target "$listen_port" ;;
+	esac
+}
+
+# What echo_pair is started by.
+target_prefix()
+{
+	[[ $1 != accelerate ]] || printf '%s\n' "${inside[@]}"
 }
 
 # Listening is looked up, not tried: a connection would be a flow with no server behind it.
 target_ready()
 {
-	case $1 in
-	relay | kernel | auto) grep -q ready "$tmp/proxy.log" || return 1 ;;
-	esac
-	[[ -n $(ss -Hltn "sport = :$listen_port") ]]
+	! is_proxyd "$1" || grep -q ready "$tmp/proxy.log" || return 1
+	[[ $1 == accelerate || -n $(ss -Hltn "sport = :$listen_port") ]]
 }
 
 target_start()
 {
 	local attempt
 
-	case $1 in
-	relay | kernel | auto) start_proxyd "$1" ;;
-	*) "start_$1" ;;
-	esac
+	"start_$1"
 	[[ -n $proxy_pid ]] || return 0
 	for ((attempt = 0; attempt < 200; attempt++)); do
 		kill -0 "$proxy_pid" 2>/dev/null || return 1
@@ -144,18 +207,23 @@ target_start()
 	return 1
 }
 
-# Which share of the bytes proxyd's kernel lane took, as JSON; {} for the others.
+# Which share of the bytes which of proxyd's lanes took, as JSON; {} for the others. Of an accelerated
+# connection: of the bytes that were sent while it was in the lane.
 target_counters()
 {
-	case $1 in
-	relay | kernel | auto)
-		"$proxyd" status --json --control "$tmp/control" 2>/dev/null | jq -c '
-			.bytes | (.kernel + .relay) as $all |
-			if $all > 0 then {kernel_lane_percent: (.kernel / $all * 100)} else {} end
-		' 2>/dev/null || echo '{}'
-		;;
-	*) echo '{}' ;;
-	esac
+	local status=()
+
+	is_proxyd "$1" || { echo '{}' && return; }
+	status=(status --json --control "$tmp/control")
+	[[ $1 != accelerate ]] || status=(accelerate --cgroup "$cgroup" --pin "$bpf_fs" --status --json)
+	"$proxyd" "${status[@]}" 2>/dev/null | jq -c --arg target "$1" '
+		.bytes | [.kernel, .relay, .direct, .tcp] as $lanes | ($lanes | add) as $all |
+		if $all == 0 then {}
+		elif $target == "accelerate" or $target == "direct-lane"
+		then {direct_lane_percent: (.direct / $all * 100)}
+		else {kernel_lane_percent: (.kernel / $all * 100)}
+		end
+	' 2>/dev/null || echo '{}'
 }
 
 target_stop()
