@@ -3,8 +3,8 @@
 #define BENCH_PEERS_H
 /*
  * The two ends of the measured traffic. A client thread and a server thread for each flow, which
- * block or, like event loops, poll; nothing else, so that what differs between two runs is what lies
- * between them.
+ * block or, like event loops, poll; nothing else, so that what differs between two runs is what
+ * lies between them.
  */
 
 #include <netinet/in.h>
