@@ -25,6 +25,7 @@ import fcntl
 import select
 import socket
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -197,17 +198,13 @@ def limit_buffers(sock, size):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
-def connect(client, address, tries=5):
-    """On 6.18.44 one SYN in a thousand to a SO_REUSEPORT group found no listener though it was there
-    (tracepoint tcp_send_reset: NO_SOCKET), whatever the proxy did."""
-    for left in reversed(range(tries)):
-        try:
-            client.connect(address)
-            return
-        except ConnectionRefusedError:
-            if not left:
-                raise
-            time.sleep(0.1)
+def connect(client, address):
+    """Whoever is refused though somebody listens has found a fault: say who listens."""
+    try:
+        client.connect(address)
+    except ConnectionRefusedError:
+        sockets = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True, check=False)
+        sys.exit(f"{address} refused, sockets that listen:\n{sockets.stdout}")
 
 
 def main():
