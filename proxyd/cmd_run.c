@@ -52,6 +52,17 @@ static uint64_t active_flows(const struct proxy *proxy)
 	return active;
 }
 
+/* For whoever waits for clients when the events are over (listener_await_tail). */
+static void leave_pending(int number)
+{
+	sigset_t one;
+
+	sigemptyset(&one);
+	sigaddset(&one, number);
+	pthread_sigmask(SIG_BLOCK, &one, NULL);
+	raise(number);
+}
+
 static void on_signal(evutil_socket_t number, short what, void *user)
 {
 	struct run *run = user;
@@ -63,6 +74,7 @@ static void on_signal(evutil_socket_t number, short what, void *user)
 	(void)what;
 	if (run->draining) {
 		log_notice("%s again: stopping at once", strsignal(number));
+		leave_pending(number);
 		proxy_stop(run->proxy);
 		return;
 	}
@@ -234,13 +246,17 @@ static int start(struct run *run)
 	return err;
 }
 
-static void finish(struct run *run)
+/* With its event a signal's default action comes back, which would cut the rest short. */
+static void block_signals(void)
 {
 	sigset_t all;
 
-	/* With its event a signal's default action comes back, which would cut this short. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
+}
+
+static void finish(struct run *run)
+{
 	if (run->proxy) {
 		proxy_stop(run->proxy);
 		proxy_join(run->proxy);
@@ -274,8 +290,10 @@ int run_proxy(const struct settings *settings)
 	if (!err) {
 		say_ready(&run);
 		event_base_dispatch(run.base);
-		log_notice("stopped");
 	}
+	block_signals();
+	if (!err)
+		log_notice("stopped");
 	finish(&run);
 	return -err;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,6 +156,15 @@ static bool any_tail(unsigned int port)
 	return found;
 }
 
+/* A second signal, which nobody else takes any more: cmd_run.c leaves it pending. */
+static bool is_told_again(void)
+{
+	sigset_t pending;
+
+	return !sigpending(&pending) &&
+	       (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
 void listener_await_tail(unsigned int port, bool stops)
 {
 	static atomic_uint left = TAIL_AT_STOP_S * TAIL_CHECKS; /* of all listeners together */
@@ -162,7 +172,7 @@ void listener_await_tail(unsigned int port, bool stops)
 	unsigned int most = stops ? atomic_load(&left) : TAIL_S * TAIL_CHECKS;
 
 	while (any_tail(port)) {
-		if (!most--) {
+		if (!most-- || is_told_again()) {
 			log_warning("some clients have not acknowledged the end of what they were "
 				    "sent; their connections may break, now that proxyd takes its "
 				    "rules away");

@@ -275,6 +275,38 @@ test_drain() {
 	assert_no_traces "after SIGTERM" rules
 }
 
+flows_active() { [[ $("$PROXYD" status --json --control "$CONTROL" | jq .flows.active) == "$1" ]]; } # NUMBER
+
+# A second signal ends proxyd at once, though a client has not acknowledged what it was sent: while flows
+# live, and when only that is left.
+test_second_signal() {
+	local waits_for
+	for waits_for in dialogue slow; do
+		start_proxyd -c "$CONFIG"
+		begin_slow_reader
+		[[ $waits_for != dialogue ]] || begin_dialogue
+		wait_until 20 flows_active "$([[ $waits_for == dialogue ]] && echo 1 || echo 0)" ||
+			fail "the slow reader's flow does not end"
+		kill -TERM "$PROXYD_PID"
+		if [[ $waits_for == dialogue ]]; then
+			wait_until 20 grep -q 'accepting no more' "$PROXYD_LOG" || fail "proxyd does not drain"
+		else
+			wait_until 20 grep -qx 'proxyd: stopped' "$PROXYD_LOG" || fail "the flow does not end"
+		fi
+		alive "$PROXYD_PID" || fail "proxyd does not wait for the slow reader"
+		kill -TERM "$PROXYD_PID"
+		# Without, it is half a minute.
+		proxyd_ended 20
+		assert_equal 0 "$PROXYD_EXIT" "proxyd's exit status after a second SIGTERM"
+		grep -q 'have not acknowledged' "$PROXYD_LOG" || fail "nobody was cut off: $(cat "$PROXYD_LOG")"
+		end "$SLOW"
+		if [[ $waits_for == dialogue ]]; then
+			wait_until 60 gone "$TALKER" || fail "a live connection goes on after a second SIGTERM"
+			exec {ASK}>&- {ANSWER}<&-
+		fi
+	done
+}
+
 test_kill_open() {
 	begin
 	begin_dialogue
@@ -388,6 +420,8 @@ follow ""
 assert_passes 1 10.9.2.2
 [[ $MODE != local ]] || test_outside
 test_drain
+# With another lane the flow itself waits for the slow reader.
+[[ $MODE != redirect || $LANE != kernel ]] || test_second_signal
 test_kill_open
 test_kill_closed
 test_skip
