@@ -19,6 +19,9 @@
 
 #define FLAGS           "tcp flags & (fin | syn | rst | ack)"
 
+/* Of a connection; twice the family's word for IP. */
+#define TUPLE "%s saddr . tcp sport . %s daddr . tcp dport"
+
 const char *ruleset_name(const struct config_listener *listener, char name[RULESET_NAME])
 {
 	snprintf(name, RULESET_NAME, RULESET_PREFIX "%u_%s", ntohs(listener->address.ipv4.sin_port),
@@ -73,7 +76,7 @@ static void write_ranges(FILE *out, const char *what, const struct port_list *li
 
 /*
  * Without connection tracking, answers look like what is asked: only a SYN begins a connection, and
- * what follows it is known by its socket. With SYN cookies there is none yet.
+ * what follows it is known by its socket.
  */
 static void write_new(FILE *out, const struct config_listener *listener)
 {
@@ -100,27 +103,57 @@ static void write_keeper(FILE *out, unsigned int port)
 	fprintf(out, "\t\ttcp dport 0 redirect to :%u\n", port);
 }
 
-static void write_verdict(FILE *out, const struct config_listener *listener, bool ipv6)
+static void write_tproxy(FILE *out, const struct config_listener *listener, bool ipv6)
 {
 	const struct address *address = &listener->address;
-	unsigned int port = ntohs(address->ipv4.sin_port);
 	char text[ADDRESS_TEXT];
 
-	if (!is_tproxy(listener))
-		fprintf(out, " redirect to :%u\n", port);
-	else if (address_is_any(address))
-		fprintf(out, " tproxy %s to :%u", ipv6 ? "ip6" : "ip", port);
+	fprintf(out, " tproxy %s to ", ipv6 ? "ip6" : "ip");
+	if (address_is_any(address))
+		fprintf(out, ":%u", ntohs(address->ipv4.sin_port));
 	else
-		fprintf(out, " tproxy %s to %s", ipv6 ? "ip6" : "ip",
-			address_format(address, text));
+		fputs(address_format(address, text), out);
+}
+
+static void write_acceptance(FILE *out)
+{
+	fprintf(out, " meta mark set meta mark | %#x accept\n", SL_MARK_LOCAL);
+}
+
+static void write_verdict(FILE *out, const struct config_listener *listener, bool ipv6)
+{
+	if (!is_tproxy(listener)) {
+		fprintf(out, " redirect to :%u\n", ntohs(listener->address.ipv4.sin_port));
+		return;
+	}
+	write_tproxy(out, listener, ipv6);
 	/*
 	 * It must be a whole socket: without a listener tproxy is content with the last user of the
 	 * tuple, in TIME_WAIT, and TCP goes on to whoever listens at the destination itself (6.18,
 	 * nf_tproxy_handle_time_wait4, tcp_v4_rcv: TCP_TW_SYN).
 	 */
-	if (is_tproxy(listener))
-		fprintf(out, " socket wildcard %d meta mark set meta mark | %#x accept\n",
-			address_is_any(address), SL_MARK_LOCAL);
+	fprintf(out, " socket wildcard %d", address_is_any(&listener->address));
+	write_acceptance(out);
+}
+
+/*
+ * With a SYN cookie there is no socket until the client has answered: who has asked is kept for as
+ * long as that may take. Where there are too many of them, their answers go by.
+ */
+static void write_asked_sets(FILE *out)
+{
+	for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+		const char *type = ipv6 ? "ipv6_addr" : "ipv4_addr";
+
+		fprintf(out,
+			"\tset asked_%s {\n"
+			"\t\ttype %s . inet_service . %s . inet_service\n"
+			"\t\tsize 65536\n"
+			"\t\tflags dynamic, timeout\n"
+			"\t\ttimeout 10s\n"
+			"\t}\n",
+			ipv6 ? "ip6" : "ip", type, type);
+	}
 }
 
 /* Returns false when there is nothing of the family. */
@@ -142,6 +175,7 @@ static bool write_match(FILE *out, const struct config_listener *listener, bool 
 static void write_taken(FILE *out, const struct config_listener *listener, bool ipv6)
 {
 	const struct config_intercept *intercept = &listener->intercept;
+	const char *ip = ipv6 ? "ip6" : "ip";
 
 	if (!listener_takes(listener, ipv6))
 		return;
@@ -149,6 +183,10 @@ static void write_taken(FILE *out, const struct config_listener *listener, bool 
 		fputs(" return\n", out);
 	if (!write_match(out, listener, ipv6))
 		return;
+	if (is_tproxy(listener)) {
+		fprintf(out, " update @asked_%s { " TUPLE " }\n", ip, ip, ip);
+		write_match(out, listener, ipv6);
+	}
 	write_verdict(out, listener, ipv6);
 	/* Without a socket, tproxy lets the next rule see the packet (nft_tproxy_eval, NFT_BREAK).
 	 */
@@ -160,6 +198,8 @@ static void write_taken(FILE *out, const struct config_listener *listener, bool 
 
 static void write_common(FILE *out, const struct config_listener *listener, bool draining)
 {
+	if (is_tproxy(listener))
+		write_asked_sets(out);
 	fputs("\tchain taken {\n", out);
 	if (draining && !is_tproxy(listener)) {
 		write_keeper(out, ntohs(listener->address.ipv4.sin_port));
@@ -274,6 +314,16 @@ static void write_known(FILE *out, const struct config_listener *listener)
 		"\t\ttcp dport != %u " FLAGS " != syn socket transparent 1 "
 		"meta mark set meta mark | %#x accept\n",
 		SL_MARK_LOCAL, ntohs(listener->address.ipv4.sin_port), SL_MARK_LOCAL);
+	for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+		const char *ip = ipv6 ? "ip6" : "ip";
+
+		if (!listener_takes(listener, ipv6))
+			continue;
+		fprintf(out, "\t\tmeta nfproto %s " FLAGS " != syn " TUPLE " @asked_%s",
+			ipv6 ? "ipv6" : "ipv4", ip, ip, ip);
+		write_tproxy(out, listener, ipv6);
+		write_acceptance(out);
+	}
 }
 
 static void write_prerouting(FILE *out, const struct config_listener *listener)

@@ -55,3 +55,10 @@ through() { # ADDRESS
 
 through 127.0.0.1
 through '[::1]'
+# Every handshake with a SYN cookie: no socket knows of it until it is over.
+cookies() { nstat -asz TcpExtSyncookiesRecv | awk '/Syncookies/ { print $2 }'; }
+sysctl -q net.ipv4.tcp_syncookies=2
+CONNECTIONS=$((CONNECTIONS / 5))
+through 127.0.0.1
+through '[::1]'
+assert_number "$(cookies)" -ge "$((2 * CONNECTIONS))" "handshakes with a SYN cookie"
