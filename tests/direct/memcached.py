@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A client of memcached over a non-blocking socket: sets values of many sizes, gets them again and compares, and counts.
+"""A client of memcached over a non-blocking socket: sets values of many sizes, gets them again and compares, and counts. Now
+and then it asks for more at once than the direct lane's window holds, so that TCP takes a part of it.
 
 usage: memcached.py PORT ROUNDS"""
 
@@ -10,6 +11,7 @@ import socket
 import sys
 
 SIZES = (1, 17, 64, 1000, 4096, 9000)
+MANY, EVERY = 60, 50  # answers at once, and after how many rounds
 PATIENCE = 30  # seconds without a byte
 
 
@@ -61,7 +63,9 @@ def main():
     for i in range(1, rounds + 1):
         value = numbers.randbytes(numbers.choice(SIZES))
         client.ask(b"set value-%s 0 0 %d\r\n%s\r\n" % (name, len(value), value), b"STORED\r\n")
-        client.ask(b"get value-%s\r\n" % name, b"VALUE value-%s 0 %d\r\n%s\r\nEND\r\n" % (name, len(value), value))
+        many = MANY if i % EVERY == 0 else 1
+        answer = b"VALUE value-%s 0 %d\r\n%s\r\nEND\r\n" % (name, len(value), value)
+        client.ask(b"get value-%s\r\n" % name * many, answer * many)
         client.ask(b"incr count-%s 1\r\n" % name, b"%d\r\n" % i)
 
 
