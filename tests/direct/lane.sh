@@ -33,14 +33,19 @@ reasons=(lowat:rcvlowat timestamp:timestamps oobinline:urgent zerocopy:zerocopy 
 for pair in "${reasons[@]}"; do
 	start_ends 127.0.0.1 "$BACKEND" 1
 	talk_into_lane 2
+	before=$(direct_bytes)
 	ends set "${pair%:*}"
+	ends send 1000 # most likely before the next scan
+	ends drain
+	assert_equal 0 "$ANSWER" "bytes that are missing, ${pair#*:}"
+	assert_equal "$before" "$(direct_bytes)" "bytes that went direct, ${pair#*:}"
 	wait_sockets "${pair#*:}" 1
 	wait_sockets in_lane 0
 	[[ ${pair%:*} != blocking ]] || ends set nonblocking
 	[[ ${pair%:*} == lowat ]] || ends talk 50
 	end "$ENDS_PID"
 done
-say "left the lane, each for its reason: ${reasons[*]#*:}"
+say "left the lane, each for its reason, and at once: ${reasons[*]#*:}"
 stop_accelerate
 
 # ---- who stays out ----
