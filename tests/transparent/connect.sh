@@ -284,7 +284,7 @@ SEEING=$SPAWNED_PID
 wait_until 20 grep -q ready "$TMP/seeing.log" || fail "no server that sees its clients"
 # shellcheck disable=SC2016 # for the inner shell
 spawn gap sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$CLIENTS" \
-	python3 "$ROOT/tests/transparent/gap.py" connect 127.77.0.200 "$SPARE" "$TMP/stop"
+	python3 "$ROOT/tests/transparent/gap.py" connect 127.77.0.200 "$SPARE" "$TMP/stop" 127.88.0.1
 GAP=$SPAWNED_PID
 for _ in 1 2 3; do
 	start_proxyd -c "$CONFIG"

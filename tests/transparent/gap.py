@@ -1,8 +1,10 @@
 """Whether anybody gets past proxyd, however short the moment.
 
   serve ADDRESS PORT          tell each client by which address and port it is seen
-  connect ADDRESS PORT STOP   connect until the file STOP is there, and an answer has come by proxyd;
-                              fails when a server has seen this very socket
+  connect ADDRESS PORT STOP [FROM]
+                              connect until the file STOP is there, and an answer has come by proxyd;
+                              fails when a server has seen this very socket. Where proxyd connects from
+                              the same address, and may get the same port, FROM is another one
 
 What is refused is tried again.
 """
@@ -23,11 +25,11 @@ def serve(address, port):
                     pass
 
 
-def seen(address, port):
+def seen(address, port, source):
     """How the server sees the client, and how that sees itself. Neither: no answer."""
     try:
         # Where nothing answers, or connect() itself gets the answer, SYNs are a second apart.
-        with socket.create_connection((address, port), timeout=0.05) as client:
+        with socket.create_connection((address, port), 0.05, source and (source, 0)) as client:
             client.settimeout(5)
             # To its end: who closes first keeps the port.
             answer = client.makefile("rb").read().decode().split()
@@ -36,10 +38,10 @@ def seen(address, port):
         return None, None
 
 
-def connect(address, port, stop):
+def connect(address, port, stop, source=""):
     refused = proxied = 0
     while not (proxied and os.path.exists(stop)):
-        answer, own = seen(address, port)
+        answer, own = seen(address, port, source)
         if not answer:
             refused += 1
         elif answer == own:
