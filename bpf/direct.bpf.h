@@ -157,7 +157,12 @@ struct sock {
 	struct sock_cgroup_data sk_cgrp_data;
 } RELOCATED;
 
+struct inet_connection_sock {
+	void *icsk_ulp_ops;
+} RELOCATED;
+
 struct tcp_sock {
+	struct inet_connection_sock inet_conn;
 	__u32 copied_seq;
 	__u32 write_seq;
 	__u32 rcv_nxt;

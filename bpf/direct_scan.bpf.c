@@ -108,6 +108,9 @@ static __always_inline int is_plain(struct sock *sk, struct tcp_sock *tcp, const
 {
 	struct proto *operations = sk->__sk_common.skc_prot;
 
+	/* TCP_ULP is taken from an enrolled socket too (__tcp_set_ulp, 6.18). */
+	if (tcp->inet_conn.icsk_ulp_ops)
+		return 0;
 	if (end->state >= SL_END_ENROLLED)
 		return 1;
 	return operations->recvmsg == &tcp_recvmsg && operations->sendmsg == &tcp_sendmsg &&

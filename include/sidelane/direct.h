@@ -392,7 +392,11 @@ static inline void sl_end_left(struct sl_end *end)
 
 /* --- Between proxyd and the programs ---------------------------------------------------------- */
 
-#define SL_PROGRAM_NAME 32 /* of an executable's file name, with the NUL; longer ones are cut */
+/*
+ * Of an executable's file name, with the NUL; longer ones are cut. More than the 63 letters that a
+ * name in the configuration may have, so that one that was cut equals none of those.
+ */
+#define SL_PROGRAM_NAME 72
 
 #define SL_FILTER_MAX   16
 

@@ -178,7 +178,6 @@ static int load(struct direct_lane *lane, const struct direct_settings *settings
 	char missing[256];
 	int err;
 
-	libbpf_set_print(log_libbpf);
 	lane->programs = direct_programs__open();
 	if (!lane->programs)
 		return -errno;
@@ -259,6 +258,7 @@ int direct_lane_new(const struct direct_settings *settings, struct direct_lane *
 
 	if (!lane)
 		return -ENOMEM;
+	libbpf_set_print(log_libbpf);
 	lane->mode = settings->mode;
 	lane->cgroup = -1;
 	lane->directory = -1;

@@ -145,7 +145,6 @@ static __u32 take_numbers(const struct port_list *list, struct sl_number_range *
 	return list->count;
 }
 
-/* As the program that compares them cuts them. */
 static void add_programs(struct direct_settings *settings)
 {
 	const struct string_list *names = &settings->wanted.programs;
@@ -254,9 +253,9 @@ static int take_mode(struct direct_settings *settings, enum direct_mode mode)
 
 static int take_duration(struct direct_settings *settings, const char *text)
 {
-	const char *why;
+	const char *why = "it is 0; take 1ms or more";
 
-	if (!units_parse_duration(text, &settings->duration_ms, &why))
+	if (!units_parse_duration(text, &settings->duration_ms, &why) && settings->duration_ms)
 		return 0;
 	log_error("--duration %s: %s", text, why);
 	return -EINVAL;

@@ -2,6 +2,7 @@
 # `acceleration` in a configuration: by `proxyd run`, and by `proxyd accelerate -c` with options on top.
 . "$(dirname "$0")/lib.sh"
 
+need setpriv
 begin_direct
 free_port BACKEND
 free_port LISTEN
@@ -87,3 +88,10 @@ grep -q "did you mean 'ports'" "$TMP/check.txt" || fail "it says: $(cat "$TMP/ch
 sed -i '/^acceleration/,$d' "$TMP/config.yaml"
 ! by_config --dry-run 2>"$TMP/check.txt" || fail "a file without acceleration is taken"
 grep -q 'it has no .acceleration' "$TMP/check.txt" || fail "it says: $(cat "$TMP/check.txt")"
+
+status=0
+setpriv --bounding-set=-all --inh-caps=-all "$PROXYD" accelerate --cgroup "$CGROUP" --dry-run 2>"$TMP/check.txt" || status=$?
+assert_equal 1 "$status" "exit status without capabilities"
+assert_equal 1 "$(wc -l <"$TMP/check.txt")" "lines without capabilities: $(cat "$TMP/check.txt")"
+grep -q 'missing CAP_BPF' "$TMP/check.txt" || fail "it says: $(cat "$TMP/check.txt")"
+say "what is wrong is said with its place, and what is missing in one line"

@@ -64,6 +64,13 @@ left_out program 2
 left_out filtered 2 --any-program --exclude-port "$BACKEND"
 left_out filtered 2 --any-program --cidr 10.0.0.0/8 --cidr ::1
 left_out filtered 2 --any-program --exclude-uid 0
+# Names of programs count in whole.
+long=a-talker-whose-name-has-more-letters-than-31
+cp "$(python3 -c 'import sys; print(sys.executable)')" "$TMP/$long-1"
+# shellcheck disable=SC2034 # used by start_ends
+TALKER=("$TMP/$long-1" "$HERE/ends.py")
+left_out program 2 --program "$long-2"
+TALKER=()
 ENDS_ARGS=(--blocking)
 left_out blocking 2 --any-program
 say "left out: unknown programs, what filters say, blocking sockets"
