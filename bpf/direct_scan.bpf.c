@@ -34,6 +34,7 @@ __u32 owners_pass = 0; /* number of the last pass of `owners` */
 /* Read by proxyd after it. */
 __u32 owners_wanted = 0;
 __u32 restless = 0;            /* sockets on their way into the lane or out of it */
+__u32 enrolled = 0;            /* sockets in the socket map */
 __u32 counts[SL_REASONS] = {}; /* sockets by reason */
 
 extern const void tcp_recvmsg __ksym;
@@ -404,6 +405,7 @@ int scan(struct bpf_iter__tcp *context)
 		visit_end((struct sock *)tcp, tcp, end, &subject);
 	if (end->state == SL_END_LEAVING || (end->state == SL_END_ENROLLED && !end->on))
 		restless++;
+	enrolled += end->state >= SL_END_ENROLLED;
 	if (end->reason < SL_REASONS)
 		counts[end->reason]++;
 	if (listing)

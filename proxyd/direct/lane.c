@@ -47,7 +47,6 @@ struct direct_lane {
 	enum fionread fionread;
 	int cgroup;
 	int directory; /* where it is pinned; -1: nowhere */
-	bool first;
 	char path[512];
 	uint64_t began_ns[FRESH_SCANS]; /* of the last scans, the oldest first */
 	uint64_t owners_ns;             /* when it was asked who holds the sockets, */
@@ -262,7 +261,6 @@ int direct_lane_new(const struct direct_settings *settings, struct direct_lane *
 	lane->mode = settings->mode;
 	lane->cgroup = -1;
 	lane->directory = -1;
-	lane->first = true;
 	lane->fionread = FIONREAD_UNKNOWN;
 	if (settings->mode != DIRECT_STATUS)
 		lane->fionread = fionread_try();
@@ -343,6 +341,21 @@ static int read_iterator(void *user)
 	return (int)n;
 }
 
+struct visiting {
+	struct reading reading;
+	const struct direct_programs__bss *shared;
+};
+
+/* One that has sockets in the lane is to be found again, also when its processes have gone. */
+static int visit_namespace(void *user)
+{
+	struct visiting *visiting = user;
+	const uint32_t before = visiting->shared->enrolled;
+	int err = read_iterator(&visiting->reading);
+
+	return err ? err : visiting->shared->enrolled != before;
+}
+
 /* The clock numbers the passes, so that no number comes twice, whoever did the one before. */
 static int ask_for_owners(struct direct_lane *lane, uint64_t now)
 {
@@ -378,16 +391,16 @@ static void begin_scan(struct direct_lane *lane, bool listing)
 	shared->listing = listing;
 	shared->owners_wanted = 0;
 	shared->restless = 0;
+	shared->enrolled = 0;
 	memset(shared->counts, 0, sizeof(shared->counts));
 }
 
 int direct_lane_scan(struct direct_lane *lane, struct direct_counts *counts,
 		     void (*list)(const struct sl_sighting *sighting, void *user), void *user)
 {
-	struct reading reading = {.link = lane->scan, .list = list, .user = user};
 	struct direct_programs__bss *shared = lane->programs->bss;
+	struct visiting visiting = {{.link = lane->scan, .list = list, .user = user}, shared};
 	uint64_t now = clock_ns(CLOCK_MONOTONIC);
-	size_t skipped;
 	int err;
 
 	if (owners_due(lane, now)) {
@@ -398,12 +411,7 @@ int direct_lane_scan(struct direct_lane *lane, struct direct_counts *counts,
 	if (lane->cgroup >= 0)
 		namespaces_refresh(lane->namespaces, lane->cgroup);
 	begin_scan(lane, list != NULL);
-	err = namespaces_visit(lane->namespaces, read_iterator, &reading, &skipped);
-	if (skipped && lane->first)
-		log_warning("%zu network namespaces cannot be entered (CAP_SYS_ADMIN): their "
-			    "connections are left alone",
-			    skipped);
-	lane->first = false;
+	err = namespaces_visit(lane->namespaces, visit_namespace, &visiting);
 	shared->leave_old = 0;
 	for (int i = 0; i < SL_REASONS; i++)
 		counts->reasons[i] = shared->counts[i];

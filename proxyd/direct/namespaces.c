@@ -6,11 +6,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "log.h"
 
 #define NAMESPACES_MAX 1024
 #define CGROUPS_DEEP   32
@@ -23,8 +27,17 @@ struct namespace
 
 struct namespaces {
 	struct namespace items[NAMESPACES_MAX]; /* the first is the caller's own */
-	size_t count;
+	size_t count, limit;
+	bool said_excess, said_skipped;
 };
+
+static bool is_known(const struct namespaces *namespaces, ino_t inode)
+{
+	for (size_t i = 0; i < namespaces->count; i++)
+		if (namespaces->items[i].inode == inode)
+			return true;
+	return false;
+}
 
 static int add(struct namespaces *namespaces, const char *path)
 {
@@ -33,25 +46,32 @@ static int add(struct namespaces *namespaces, const char *path)
 
 	if (stat(path, &facts))
 		return -errno;
-	for (size_t i = 0; i < namespaces->count; i++)
-		if (namespaces->items[i].inode == facts.st_ino)
-			return 0;
-	if (namespaces->count == NAMESPACES_MAX)
+	if (is_known(namespaces, facts.st_ino))
+		return 0;
+	if (namespaces->count == namespaces->limit)
 		return -ENOSPC;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	namespaces->items[namespaces->count++] = (struct namespace){fd, facts.st_ino};
+	if (fstat(fd, &facts) || is_known(namespaces, facts.st_ino))
+		close(fd);
+	else
+		namespaces->items[namespaces->count++] = (struct namespace){fd, facts.st_ino};
 	return 0;
 }
 
 int namespaces_new(struct namespaces **out)
 {
 	struct namespaces *namespaces = calloc(1, sizeof(*namespaces));
+	struct rlimit files;
 	int err;
 
 	if (!namespaces)
 		return -ENOMEM;
+	/* The rest of the descriptors is for whatever else. */
+	namespaces->limit = NAMESPACES_MAX;
+	if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur / 2 < NAMESPACES_MAX)
+		namespaces->limit = files.rlim_cur / 2;
 	err = add(namespaces, "/proc/thread-self/ns/net");
 	if (err) {
 		namespaces_free(namespaces);
@@ -84,7 +104,14 @@ static void add_processes(struct namespaces *namespaces, int cgroup)
 	}
 	while (fscanf(file, "%ld", &pid) == 1) {
 		snprintf(path, sizeof(path), "/proc/%ld/ns/net", pid);
-		add(namespaces, path);
+		if (add(namespaces, path) == -ENOSPC && !namespaces->said_excess) {
+			log_warning("more than %zu network namespaces: the connections of the rest "
+				    "are left alone; accelerate cgroups with fewer, or raise the "
+				    "limit of open files (LimitNOFILE= in a systemd unit), of "
+				    "which half are for them, %d at most",
+				    namespaces->limit, NAMESPACES_MAX);
+			namespaces->said_excess = true;
+		}
 	}
 	fclose(file);
 }
@@ -115,27 +142,47 @@ static void add_tree(struct namespaces *namespaces, int cgroup, int depth)
 	closedir(directory);
 }
 
-int namespaces_refresh(struct namespaces *namespaces, int cgroup)
+void namespaces_refresh(struct namespaces *namespaces, int cgroup)
 {
 	add_tree(namespaces, cgroup, 0);
-	return 0;
 }
 
-int namespaces_visit(const struct namespaces *namespaces, int (*visit)(void *user), void *user,
-		     size_t *skipped)
+/* Returns as visit(), or 0 and counts in *skipped. */
+static int visit_one(const struct namespaces *namespaces, size_t i, int (*visit)(void *user),
+		     void *user, size_t *skipped)
 {
-	int err = visit(user);
+	int answer;
 
-	*skipped = 0;
-	for (size_t i = 1; !err && i < namespaces->count; i++) {
-		if (setns(namespaces->items[i].fd, CLONE_NEWNET)) {
-			++*skipped;
-			continue;
-		}
-		err = visit(user);
-		/* Its own is always open to it: it was there. */
-		if (setns(namespaces->items[0].fd, CLONE_NEWNET))
-			abort();
+	if (setns(namespaces->items[i].fd, CLONE_NEWNET)) {
+		++*skipped;
+		return 0;
 	}
-	return err;
+	answer = visit(user);
+	/* Its own is always open to it: it was there. */
+	if (setns(namespaces->items[0].fd, CLONE_NEWNET))
+		abort();
+	return answer;
+}
+
+int namespaces_visit(struct namespaces *namespaces, int (*visit)(void *user), void *user)
+{
+	int answer = visit(user);
+	size_t kept = 1, skipped = 0;
+
+	for (size_t i = 1; i < namespaces->count; i++) {
+		if (answer >= 0)
+			answer = visit_one(namespaces, i, visit, user, &skipped);
+		if (answer)
+			namespaces->items[kept++] = namespaces->items[i];
+		else
+			close(namespaces->items[i].fd);
+	}
+	namespaces->count = kept;
+	if (skipped && !namespaces->said_skipped) {
+		log_warning("%zu network namespaces cannot be entered (CAP_SYS_ADMIN): their "
+			    "connections are left alone",
+			    skipped);
+		namespaces->said_skipped = true;
+	}
+	return answer < 0 ? answer : 0;
 }

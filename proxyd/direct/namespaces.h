@@ -15,17 +15,18 @@ void namespaces_free(struct namespaces *namespaces); /* NULL is fine */
 
 /*
  * Look for more: those of the processes in the cgroup at `cgroup` (a directory's descriptor) and in
- * the cgroups below it. One that is known stays known while it exists, for its sockets may outlive
- * its processes. Processes that are gone or may not be looked at are left out. Returns 0 or -errno.
+ * the cgroups below it. Processes that are gone or may not be looked at are left out; so are those
+ * that are too many, which it says once.
  */
-int namespaces_refresh(struct namespaces *namespaces, int cgroup);
+void namespaces_refresh(struct namespaces *namespaces, int cgroup);
 
 /*
- * Call `visit` in each of them, in the caller's thread, which is back in its own afterwards. One
- * that cannot be entered (CAP_SYS_ADMIN) is skipped and counted in *skipped. Returns 0, or at once
- * what `visit` returned other than 0.
+ * Call `visit` in each of them, in the caller's thread, which is back in its own afterwards. It
+ * returns -errno, which ends the visits; 1 if there is something to come back for, whose sockets
+ * may outlive their processes; or 0: the namespace is forgotten until the next look, for whoever
+ * holds it keeps its devices in existence. One that cannot be entered (CAP_SYS_ADMIN) is skipped,
+ * which it says once. Returns 0 or that -errno.
  */
-int namespaces_visit(const struct namespaces *namespaces, int (*visit)(void *user), void *user,
-		     size_t *skipped);
+int namespaces_visit(struct namespaces *namespaces, int (*visit)(void *user), void *user);
 
 #endif
