@@ -18,6 +18,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 const volatile __u64 cgroup_id = 0;
 const volatile __u8 through_proxy = 0; /* the ends of proxyd's flows instead of a cgroup's */
 const volatile __u8 any_program = 0;
+const volatile __u8 translated = 0;  /* connections with translated addresses, too */
 const volatile __u8 watch_only = 0;  /* enrol nobody (--dry-run) */
 const volatile __u8 look_only = 0;   /* report what another proxyd's scan has found (--status) */
 const volatile __u8 mends = 0;       /* the socket map has the program `mend` */
@@ -262,7 +263,8 @@ static __always_inline void act(struct tcp_sock *tcp, struct sl_end *end,
 
 /* Leave the record for the other end, unless another socket has the same numbers. */
 static __always_inline void leave_record(const struct sl_end_key *key, struct sock *sk,
-					 const struct sl_end *end)
+					 const struct sl_end *end,
+					 const struct sl_direct_subject *subject)
 {
 	struct sl_record record = {
 		.cookie = end->cookie,
@@ -270,13 +272,29 @@ static __always_inline void leave_record(const struct sl_end_key *key, struct so
 		.seen_ns = bpf_ktime_get_ns(),
 		.state = end->state,
 		.silent = end->silent,
+		.subject = *subject,
 	};
 	struct sl_record *old = bpf_map_lookup_elem(&records, key);
 
 	if (old && old->cookie != end->cookie && old->seen_ns >= fresh_ns)
 		return;
-	if (old || end->state != SL_END_WATCHED)
+	if (old || end->state != SL_END_WATCHED || end->reason == SL_REASON_TRANSLATED)
 		bpf_map_update_elem(&records, key, &record, BPF_ANY);
+}
+
+/* Through the proxy its two connections have their own addresses in any case. */
+static __always_inline void meet_other(struct sl_visit *visit,
+				       const struct sl_direct_subject *subject,
+				       const struct sl_record *other)
+{
+	if (!other)
+		return;
+	visit->met = 1;
+	visit->state = other->state;
+	visit->silent = other->silent;
+	if (!visit->reason && !through_proxy && !translated &&
+	    !sl_subjects_mirrored(subject, &other->subject))
+		visit->reason = SL_REASON_TRANSLATED;
 }
 
 static __always_inline enum sl_direct_reason find_reason(const struct sl_end *end,
@@ -331,16 +349,12 @@ static __always_inline void visit_end(struct sock *sk, struct tcp_sock *tcp, str
 		look_at_psock(sk, &visit);
 	}
 	other = through_proxy ? find_through(end) : find_other(&key, end);
-	if (other) {
-		visit.met = 1;
-		visit.state = other->state;
-		visit.silent = other->silent;
-	}
+	meet_other(&visit, subject, other);
 	what = step(end, &visit);
 	end->reason = find_reason(end, &visit);
 	if (!watch_only)
 		act(tcp, end, other, what);
-	leave_record(&key, sk, end);
+	leave_record(&key, sk, end, subject);
 }
 
 static __always_inline void report(struct seq_file *seq, const struct sl_end *end,

@@ -78,6 +78,7 @@ enum sl_direct_reason {
 	SL_REASON_MEMORY,      /* the kernel's TCP is short of memory */
 	SL_REASON_TRAFFIC,     /* no dialogue, or not long enough: the lane would not pay */
 	SL_REASON_PROGRAM,     /* a program holds it that is not known to read with recv alone */
+	SL_REASON_TRANSLATED,  /* by NAT, which forgets a connection that TCP does not show it */
 	SL_REASON_NO_PEER,     /* the other end is not here, or does not qualify itself */
 	SL_REASON_NO_ROOM,     /* the socket map is full, or refuses it */
 	SL_REASON_LEAVING,     /* taken out as soon as nothing is under way */
@@ -219,6 +220,29 @@ static inline struct sl_end_key sl_end_key_mirror(const struct sl_end_key *key, 
 	return mirror;
 }
 
+/* Of a connection's end, in host byte order but for the addresses. */
+struct sl_direct_subject {
+	__be32 local_ip[4], remote_ip[4];
+	__u32 uid;
+	__u16 local_port, remote_port;
+};
+
+/*
+ * Whether each of two ends has the other's address. Their numbers have told that they belong
+ * together; if their addresses do not, something between them translates.
+ */
+static inline int sl_subjects_mirrored(const struct sl_direct_subject *one,
+				       const struct sl_direct_subject *other)
+{
+	__be32 different = 0;
+
+	for (int i = 0; i < 4; i++)
+		different |= (one->local_ip[i] ^ other->remote_ip[i]) |
+			     (one->remote_ip[i] ^ other->local_ip[i]);
+	return !different && one->local_port == other->remote_port &&
+	       one->remote_port == other->local_port;
+}
+
 /* What an end's visit leaves for the other end's. */
 struct sl_record {
 	__u64 cookie;
@@ -226,6 +250,7 @@ struct sl_record {
 	__u64 seen_ns;
 	__u32 state;  /* enum sl_end_state */
 	__u32 silent; /* LEAVING, and no message of it is on its way to the other end's queue */
+	struct sl_direct_subject subject;
 };
 
 struct sl_end {
@@ -417,13 +442,6 @@ struct sl_direct_filter {
 	struct sl_number_range take_port[SL_FILTER_MAX], leave_port[SL_FILTER_MAX];
 	__u64 leave_group[SL_FILTER_MAX]; /* IDs of cgroups */
 	__u32 takes, leaves, take_uids, leave_uids, take_ports, leave_ports, leave_groups;
-};
-
-/* Of a connection's end, in host byte order but for the addresses. */
-struct sl_direct_subject {
-	__be32 local_ip[4], remote_ip[4];
-	__u32 uid;
-	__u16 local_port, remote_port;
 };
 
 static inline int sl_range_holds(const struct sl_address_range *range, const __be32 address[4])

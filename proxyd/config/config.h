@@ -280,7 +280,7 @@ struct config_acceleration {
 	struct port_list ports, exclude_ports;         /* of either end */
 	struct port_list users, exclude_users;
 	struct string_list programs;
-	int any_program, existing; /* 0 or 1 */
+	int any_program, translated, existing; /* 0 or 1 */
 	uint64_t interval;
 	uint64_t drain_timeout;
 	char *pin;

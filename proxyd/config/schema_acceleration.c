@@ -38,6 +38,11 @@ static const struct schema_key acceleration_keys[] = {
 	 "Take every program. One that uses splice(2) on an accelerated socket hangs.",
 	 .type = &value_true, ACCELERATION(any_program),
 	 .otherwise = "only programs that are known", .restart = true, .choices = yes},
+	{"translated",
+	 "Take connections whose addresses are translated (NAT), too; what translates them forgets "
+	 "one that sends nothing by TCP for longer than its timeout.",
+	 .type = &value_true, ACCELERATION(translated), .otherwise = "they are left alone",
+	 .restart = true, .choices = yes},
 	{"existing", "Take connections that are there at the start, too.", .type = &value_true,
 	 ACCELERATION(existing), .otherwise = "they are left alone", .restart = true,
 	 .choices = yes},

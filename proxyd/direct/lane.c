@@ -29,7 +29,7 @@
 #define DIRECT_PIN_DEFAULT "/sys/fs/bpf"
 
 /* Of the maps' layout: another one must not be adopted. */
-#define LAYOUT 2
+#define LAYOUT 3
 
 /* Who holds the sockets that are in the lane is asked again after so long. */
 #define OWNERS_MS 5000
@@ -158,6 +158,7 @@ static void configure(struct direct_programs *programs, const struct direct_sett
 	programs->rodata->cgroup_id = id;
 	programs->rodata->through_proxy = settings->through != 0;
 	programs->rodata->any_program = (__u8)settings->wanted.any_program;
+	programs->rodata->translated = (__u8)settings->wanted.translated;
 	programs->rodata->eager = settings->eager;
 	programs->rodata->watch_only = settings->mode == DIRECT_DRY_RUN;
 	programs->rodata->look_only = settings->mode == DIRECT_STATUS;

@@ -62,6 +62,7 @@ static const struct option longs[] = {
 	{"exclude-uid", required_argument, NULL, OPT_KEY},
 	{"program", required_argument, NULL, OPT_KEY},
 	{"any-program", no_argument, NULL, OPT_KEY},
+	{"translated", no_argument, NULL, OPT_KEY},
 	{"existing", no_argument, NULL, OPT_KEY},
 	{"interval", required_argument, NULL, OPT_KEY},
 	{"drain-timeout", required_argument, NULL, OPT_KEY},
@@ -83,6 +84,7 @@ static const struct {
 	{"exclude-uid", "exclude_uids"},
 	{"program", "programs"},
 	{"any-program", "any_program"},
+	{"translated", "translated"},
 	{"existing", "existing"},
 	{"interval", "interval"},
 	{"drain-timeout", "drain_timeout"},
@@ -108,6 +110,7 @@ static void print_help(void)
 		       known_programs[i].name);
 	printf("\n"
 	       "  --any-program         whatever program it is: programs that use splice(2) hang\n"
+	       "  --translated          connections with translated addresses (NAT), too\n"
 	       "  --port N[-M]          one port of the connection; repeatable, as the following\n"
 	       "  --cidr RANGE          one address of the connection\n"
 	       "  --uid N[-M]           the socket's owner\n"

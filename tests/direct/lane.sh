@@ -3,6 +3,7 @@
 # every byte arrives, whatever way it goes.
 . "$(dirname "$0")/lib.sh"
 
+need nft
 begin_direct
 free_port BACKEND
 start_accelerate --interval 20ms --program "$PYTHON"
@@ -74,6 +75,27 @@ TALKER=()
 ENDS_ARGS=(--blocking)
 left_out blocking 2 --any-program
 say "left out: unknown programs, what filters say, blocking sockets"
+
+# ---- translated addresses ----
+free_port FRONT
+nft -f - <<-END
+	table ip translate {
+	    chain output {
+	        type nat hook output priority -100
+	        ip daddr 127.0.0.1 tcp dport $FRONT redirect to :$BACKEND
+	    }
+	}
+END
+ENDS_ARGS=(--front "$FRONT")
+left_out translated 2 --program "$PYTHON"
+start_accelerate --interval 20ms --program "$PYTHON" --translated
+start_ends 127.0.0.1 "$BACKEND" 1 "${ENDS_ARGS[@]}"
+talk_into_lane 2
+ends talk 50
+end "$ENDS_PID"
+stop_accelerate
+nft delete table ip translate
+say "left out: translated addresses, unless they are asked for"
 
 # ---- whom all filters take ----
 start_accelerate --interval 20ms --program "$PYTHON" --port "$BACKEND" --cidr 127.0.0.0/8 --uid 0 \

@@ -194,6 +194,30 @@ Test(direct, mirrored_keys_meet_wherever_the_numbers_wrap)
 	}
 }
 
+Test(direct, translated_ends_are_told_by_their_addresses)
+{
+	const struct sl_direct_subject client = {.local_ip = {1, 2, 3, 4},
+						 .remote_ip = {5, 6, 7, 8},
+						 .local_port = 9,
+						 .remote_port = 10};
+	const struct sl_direct_subject server = {.local_ip = {5, 6, 7, 8},
+						 .remote_ip = {1, 2, 3, 4},
+						 .local_port = 10,
+						 .remote_port = 9};
+
+	cr_assert(sl_subjects_mirrored(&client, &server));
+	cr_assert_not(sl_subjects_mirrored(&client, &client));
+	for (size_t i = 0; i < 10; i++) {
+		struct sl_direct_subject odd = server;
+
+		if (i < 8)
+			(i < 4 ? odd.local_ip : odd.remote_ip)[i % 4]++;
+		else
+			(*(i == 8 ? &odd.local_port : &odd.remote_port))++;
+		cr_expect_not(sl_subjects_mirrored(&client, &odd), "part %zu", i);
+	}
+}
+
 /* By way of proxyd's two sockets each end finds the other's key and the same byte of the stream. */
 Test(direct, offers_lead_to_the_other_end_of_the_flow)
 {
