@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * sk_msg: decides on each message that an enrolled socket sends whether it goes straight into the
- * queue of the connection's other end (include/sidelane/direct.h), under the sender's lock.
+ * queue of the connection's other end (include/sidelane/direct_rule.h), under the sender's lock.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -26,14 +26,17 @@ static __always_inline int sender_hindered(struct sock *sk)
 /*
  * The receiver's part, without its lock: an application that changes these while another one sends
  * to it cannot know which came first. A message for which memory is set aside needs no more
- * (__sk_rmem_schedule, 6.18).
+ * (__sk_rmem_schedule, 6.18). While a call of its application has the lock the sender would sleep
+ * for it, uninterruptibly (bpf_tcp_ingress, 6.18): TCP has a backlog instead. What is left is a
+ * call that begins right after this look.
  */
 static __always_inline int receiver_hindered(struct sock *sk, __u32 size)
 {
 	unsigned long flags = sk->__sk_common.skc_flags;
 
-	return sk->__sk_common.skc_state != TCP_ESTABLISHED || sk->sk_shutdown || is_blocking(sk) ||
-	       sk->sk_rcvlowat > 1 || flags & (1UL << SOCK_URGINLINE | 1UL << SOCK_RCVTSTAMP) ||
+	return sk->sk_lock.owned || sk->__sk_common.skc_state != TCP_ESTABLISHED ||
+	       sk->sk_shutdown || is_blocking(sk) || sk->sk_rcvlowat > 1 ||
+	       flags & (1UL << SOCK_URGINLINE | 1UL << SOCK_RCVTSTAMP) ||
 	       (sk->sk_forward_alloc < (int)size && pressed(sk));
 }
 
@@ -55,6 +58,9 @@ static __always_inline enum sl_direct_verdict decide(struct sk_msg_md *msg, stru
 	view.read = *(volatile __u32 *)&receiver->copied_seq;
 	view.queued = ((struct sock *)receiver)->sk_backlog.rmem_alloc.counter;
 	view.room = ((struct sock *)receiver)->sk_rcvbuf;
+	if (!view.queued)
+		end->messages = 0;
+	view.messages = end->messages;
 	view.hindered = sender_hindered((struct sock *)sender) ||
 			receiver_hindered((struct sock *)receiver, view.size);
 	return sl_direct_rule(&view);
@@ -95,6 +101,7 @@ int verdict(struct sk_msg_md *msg)
 
 		if (bpf_msg_redirect_hash(msg, &lane, &peer, BPF_F_INGRESS) == SK_PASS) {
 			end->shares.direct += msg->size;
+			end->messages++;
 			sums->direct += msg->size;
 			sums->messages[SL_DIRECT_GO]++;
 			if (end->offer)

@@ -133,12 +133,17 @@ typedef struct {
 	unsigned int val;
 } RELOCATED kuid_t;
 
+typedef struct {
+	int owned; /* by a call of its application */
+} RELOCATED socket_lock_t;
+
 struct sk_buff_head {
 	__u32 qlen;
 } RELOCATED;
 
 struct sock {
 	struct sock_common __sk_common;
+	socket_lock_t sk_lock;
 	struct sk_buff_head sk_receive_queue;
 	__s32 sk_peek_off;
 	struct {

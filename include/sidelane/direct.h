@@ -14,48 +14,7 @@
 
 #include <linux/types.h>
 
-/* --- The one rule ---------------------------------------------------------------------------- */
-
-/* At most so many bytes wait in a receiver's direct queue; past it TCP holds the sender. */
-#define SL_DIRECT_WINDOW (64U * 1024)
-
-/* The two ends at the time of one message. */
-struct sl_direct_view {
-	__u32 written;  /* sender's write_seq, in the receiver's numbers: where its next byte by TCP
-			   would go */
-	__u32 read;     /* receiver's copied_seq: up to where it has read what came by TCP */
-	__u32 queued;   /* receiver's sk_rmem_alloc: bytes that wait in its queues */
-	__u32 room;     /* receiver's sk_rcvbuf */
-	__u32 size;     /* of the message */
-	__u32 hindered; /* other than 0: an end is closing, blocking, short of memory */
-};
-
-enum sl_direct_verdict {
-	SL_DIRECT_GO,       /* into the receiver's queue */
-	SL_DIRECT_HINDERED, /* these pass: by TCP */
-	SL_DIRECT_UNREAD,
-	SL_DIRECT_FULL,
-};
-
-/*
- * A message goes direct only when every byte of its direction that went by TCP was read by the
- * receiving application. Both ends of a connection count in the same sequence numbers, so that is
- * one comparison; bytes that go direct take none. Through a proxy that neither adds nor removes
- * bytes the numbers differ by where each began (sl_offer_shift()). The other way round needs no
- * check: a receiver's direct queue is read before its TCP queue (tcp_bpf_recvmsg, 6.18).
- */
-static inline enum sl_direct_verdict sl_direct_rule(const struct sl_direct_view *view)
-{
-	__u32 bound = view->room / 2 < SL_DIRECT_WINDOW ? view->room / 2 : SL_DIRECT_WINDOW;
-
-	if (view->hindered)
-		return SL_DIRECT_HINDERED;
-	if (view->written != view->read)
-		return SL_DIRECT_UNREAD;
-	if (view->queued > bound || view->size > bound - view->queued)
-		return SL_DIRECT_FULL;
-	return SL_DIRECT_GO;
-}
+#include "sidelane/direct_rule.h"
 
 /* --- Who may take part ----------------------------------------------------------------------- */
 
@@ -274,6 +233,7 @@ struct sl_end {
 	struct sl_shares sampled;
 	/* Written by the verdict alone, under the socket's lock. */
 	struct sl_shares shares;
+	__u32 messages; /* that went direct since the receiver's queues were last seen empty */
 	/* Written by the pass over all descriptors: when it last found an owner, and a stranger. */
 	__u32 owned, strange;
 };

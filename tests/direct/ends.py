@@ -9,6 +9,7 @@ it arrives. Each command answers with one line; a wrong byte ends the program wi
 
     talk N [MS]    N turns of 64 bytes on each pair, MS milliseconds apart
     send N         N bytes from each client
+    drip N         N messages of one byte from each client
     flood          each client sends pieces of 4000 bytes until its socket has taken nothing for a while
     drain          each server reads what was sent; the answer is how many bytes are missing
     half N         each client sends N bytes and shuts down; each server reads to the end, answers
@@ -166,6 +167,8 @@ def command(pairs, words):
             time.sleep(int(arguments[1]) / 1000 if arguments[1:] else 0)
     elif name == "send":
         return sum(send(p.client, p.up, int(arguments[0])) for p in pairs)
+    elif name == "drip":
+        return sum(send(p.client, p.up, int(arguments[0]), piece=1) for p in pairs)
     elif name == "flood":
         return max(send(p.client, p.up, 1 << 40, 0.01, 4000) for p in pairs)
     elif name == "drain":

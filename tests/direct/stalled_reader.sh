@@ -7,6 +7,7 @@
 PAIRS=${PAIRS:-200}
 ((QUICK == 0)) || PAIRS=40
 WINDOW=65536
+MESSAGES=128
 
 tcp_pages() { sed -nE 's/^TCP:.* mem ([0-9]+)$/\1/p' /proc/net/sockstat; }
 
@@ -32,6 +33,17 @@ assert_number "$DIRECT" -le $((PAIRS * WINDOW)) "direct bytes that nobody has re
 assert_number "$DIRECT" -ge $((PAIRS * WINDOW / 2)) "direct bytes that nobody has read"
 assert_number "$LANE" -le $((PLAIN + PLAIN / 4 + 2 * WINDOW)) "bytes until a sender blocks"
 assert_number "$PAGES" -lt "$PRESSURE" "pages of TCP"
+ends drain
+assert_equal 0 "$ANSWER" "bytes that are missing"
+
+# A message takes memory however short it is.
+talk_into_lane $((2 * PAIRS))
+BEFORE=$(direct_status .messages.direct)
+ends drip 1000
+MANY=$(($(direct_status .messages.direct) - BEFORE))
+say "of 1000 messages of one byte each sender had $((MANY / PAIRS)) direct"
+assert_number "$MANY" -le $((PAIRS * MESSAGES)) "direct messages that nobody has read"
+assert_number "$MANY" -gt 0 "direct messages that nobody has read"
 ends drain
 assert_equal 0 "$ANSWER" "bytes that are missing"
 talk_into_lane $((2 * PAIRS))

@@ -39,6 +39,15 @@ Test(direct, rule_for_every_combination)
 		/* A small receive buffer halves. */
 		{{.written = 7, .read = 7, .room = 4608, .size = 2304}, SL_DIRECT_GO},
 		{{.written = 7, .read = 7, .room = 4608, .size = 2305}, SL_DIRECT_FULL},
+		/* Short ones count, too. */
+		{{.written = 7,
+		  .read = 7,
+		  .room = ROOM,
+		  .size = 1,
+		  .messages = SL_DIRECT_MESSAGES - 1},
+		 SL_DIRECT_GO},
+		{{.written = 7, .read = 7, .room = ROOM, .size = 1, .messages = SL_DIRECT_MESSAGES},
+		 SL_DIRECT_FULL},
 		/* One byte by TCP is not read yet, at either side of the wrap. */
 		{{.written = 8, .read = 7, .room = ROOM, .size = 64}, SL_DIRECT_UNREAD},
 		{{.written = 0, .read = UINT32_MAX, .room = ROOM, .size = 64}, SL_DIRECT_UNREAD},
