@@ -2,6 +2,7 @@
 /*
  * Iterators: `scan` visits the sockets of a network namespace, each under its lock, and enrols,
  * switches and takes out; `owners` visits all descriptors and finds the programs that hold them.
+ * And `begins`, which sees when it is time for that.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -34,6 +35,7 @@ __u32 owners_pass = 0; /* number of the last pass of `owners` */
 
 /* Read by proxyd after it. */
 __u32 owners_wanted = 0;
+__u32 strangers = 0;           /* programs that are not known and began in the cgroup; wraps */
 __u32 restless = 0;            /* sockets on their way into the lane or out of it */
 __u32 enrolled = 0;            /* sockets in the socket map */
 __u32 counts[SL_REASONS] = {}; /* sockets by reason */
@@ -437,16 +439,24 @@ struct {
 	__type(value, __u8);
 } programs SEC(".maps");
 
+static __always_inline int is_known(struct task_struct *task)
+{
+	struct file *program = task->mm ? task->mm->exe_file : NULL;
+	const unsigned char *text = program ? program->f_path.dentry->d_name.name : NULL;
+	char name[SL_PROGRAM_NAME] = {};
+
+	if (text)
+		bpf_probe_read_kernel_str(name, sizeof(name), text);
+	return !!bpf_map_lookup_elem(&programs, name);
+}
+
 SEC("iter/task_file")
 int owners(struct bpf_iter__task_file *context)
 {
 	struct task_struct *task = context->task;
 	struct file *file = context->file;
-	char name[SL_PROGRAM_NAME] = {};
-	const unsigned char *text;
 	struct socket *socket;
 	struct sl_end *end;
-	struct file *program;
 
 	if (!task || !file)
 		return 0;
@@ -456,12 +466,24 @@ int owners(struct bpf_iter__task_file *context)
 	end = bpf_sk_storage_get(&ends, socket->sk, NULL, 0);
 	if (!end)
 		return 0;
-	program = task->mm ? task->mm->exe_file : NULL;
-	text = program ? program->f_path.dentry->d_name.name : NULL;
-	if (text)
-		bpf_probe_read_kernel_str(name, sizeof(name), text);
-	if (!bpf_map_lookup_elem(&programs, name))
+	if (!is_known(task))
 		end->strange = owners_pass;
 	end->owned = owners_pass;
+	return 0;
+}
+
+/* A program begins: it may have inherited sockets of the one that has made it. */
+SEC("raw_tp/sched_process_exec")
+int begins(void *context)
+{
+	__u64 id = 1;
+
+	(void)context;
+	if (is_known(bpf_get_current_task_btf()))
+		return 0;
+	for (int level = 0; id && id != cgroup_id && level < CGROUP_DEPTH_MAX; level++)
+		id = bpf_get_current_ancestor_cgroup_id(level);
+	if (through_proxy || id == cgroup_id)
+		__sync_fetch_and_add(&strangers, 1);
 	return 0;
 }

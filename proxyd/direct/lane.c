@@ -31,10 +31,13 @@
 /* Of the maps' layout: another one must not be adopted. */
 #define LAYOUT 3
 
-/* Who holds the sockets that are in the lane is asked again after so long. */
-#define OWNERS_MS 5000
-/* For others at once, but a pass takes at most so small a share of a core. */
-#define OWNERS_SHARE 50
+/*
+ * Who holds the sockets that are in the lane is asked again after so long; for others, and when a
+ * program has begun that is not known, at once. But that takes at most so small shares of a core.
+ */
+#define OWNERS_MS          1000
+#define OWNERS_AGAIN_SHARE 200
+#define OWNERS_SHARE       50
 
 /* A record counts as fresh if its end was seen in one of the last two scans. */
 #define FRESH_SCANS 2
@@ -42,6 +45,7 @@
 struct direct_lane {
 	struct direct_programs *programs;
 	struct bpf_link *scan, *owners;
+	struct bpf_link *begins; /* NULL: without it they are asked for less soon */
 	struct namespaces *namespaces;
 	enum direct_mode mode;
 	enum fionread fionread;
@@ -51,6 +55,7 @@ struct direct_lane {
 	uint64_t began_ns[FRESH_SCANS]; /* of the last scans, the oldest first */
 	uint64_t owners_ns;             /* when it was asked who holds the sockets, */
 	uint64_t owners_cost_ns;        /* and what of this thread's time that took */
+	uint32_t strangers;             /* of those that had begun by then */
 };
 
 static const char *const pinned[] = {"lane", "ends", "records", "totals"};
@@ -229,7 +234,11 @@ static int attach(struct direct_lane *lane, const struct direct_settings *settin
 	if (!lane->scan)
 		return -errno;
 	lane->owners = bpf_program__attach_iter(programs->progs.owners, NULL);
-	return lane->owners ? 0 : -errno;
+	if (!lane->owners)
+		return -errno;
+	if (lane->mode == DIRECT_RUN && !settings->wanted.any_program)
+		lane->begins = bpf_program__attach(programs->progs.begins);
+	return 0;
 }
 
 static int open_all(struct direct_lane *lane, const struct direct_settings *settings)
@@ -282,6 +291,7 @@ void direct_lane_free(struct direct_lane *lane)
 		return;
 	bpf_link__destroy(lane->scan);
 	bpf_link__destroy(lane->owners);
+	bpf_link__destroy(lane->begins);
 	direct_programs__destroy(lane->programs);
 	namespaces_free(lane->namespaces);
 	if (lane->cgroup >= 0)
@@ -365,6 +375,7 @@ static int ask_for_owners(struct direct_lane *lane, uint64_t now)
 	int err;
 
 	lane->owners_ns = now;
+	lane->strangers = lane->programs->bss->strangers;
 	lane->programs->bss->owners_pass = (uint32_t)(now / 1000000);
 	err = read_iterator(&reading);
 	lane->owners_cost_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - began;
@@ -373,13 +384,16 @@ static int ask_for_owners(struct direct_lane *lane, uint64_t now)
 
 static bool owners_due(const struct direct_lane *lane, uint64_t now)
 {
+	const struct direct_programs__bss *shared = lane->programs->bss;
 	uint64_t since = now - lane->owners_ns;
+	bool asked = shared->owners_wanted || shared->strangers != lane->strangers;
 
 	if (lane->programs->rodata->any_program || lane->mode == DIRECT_STATUS ||
 	    lane->mode == DIRECT_CLEAR)
 		return false;
-	return since >= OWNERS_MS * 1000000ULL ||
-	       (lane->programs->bss->owners_wanted && since >= lane->owners_cost_ns * OWNERS_SHARE);
+	if (!asked && since < OWNERS_MS * 1000000ULL)
+		return false;
+	return since >= lane->owners_cost_ns * (asked ? OWNERS_SHARE : OWNERS_AGAIN_SHARE);
 }
 
 static void begin_scan(struct direct_lane *lane, bool listing)
