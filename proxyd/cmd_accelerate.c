@@ -12,6 +12,7 @@
 
 #include "commands.h"
 #include "direct/lane.h"
+#include "direct/pinned.h"
 #include "direct/report.h"
 #include "direct/service.h"
 #include "direct/settings.h"
@@ -88,9 +89,6 @@ static int accelerate(const struct direct_settings *settings)
 	struct direct_lane *lane = NULL;
 	int err;
 
-	if (settings->verbose)
-		log_set_level(LOG_LEVEL_DEBUG);
-	service_hold_signals();
 	err = direct_lane_new(settings, &lane);
 	if (err == -ENOENT && settings->mode == DIRECT_CLEAR)
 		return 0;
@@ -103,13 +101,47 @@ static int accelerate(const struct direct_settings *settings)
 	return -err;
 }
 
+struct clearing {
+	struct direct_settings settings;
+	int status;
+};
+
+static void clear_one(const struct pinned *which, const char *path, void *user)
+{
+	struct clearing *clearing = user;
+	int status;
+
+	(void)path;
+	clearing->settings.through = which->through ? which->number : 0;
+	clearing->settings.left = which->number;
+	status = accelerate(&clearing->settings);
+	if (status)
+		clearing->status = status;
+}
+
+/* Whatever a proxyd that is gone has left. Returns an exit status. */
+static int clear_all(const struct direct_settings *settings)
+{
+	struct clearing clearing = {.settings = *settings};
+
+	if (pinned_sweep(settings->wanted.pin, NULL, clear_one, &clearing))
+		return PROXY_EXIT_FAILED;
+	return clearing.status;
+}
+
 int cmd_accelerate(int argc, char **argv)
 {
 	struct direct_settings settings;
 	int err = direct_settings_parse(&settings, argc, argv);
 
+	if (!err && settings.verbose)
+		log_set_level(LOG_LEVEL_DEBUG);
+	if (!err)
+		service_hold_signals();
 	if (err)
 		err = err < 0 ? PROXY_EXIT_USAGE : 0;
+	else if (settings.mode == DIRECT_CLEAR && !settings.wanted.cgroup)
+		err = clear_all(&settings);
 	else
 		err = accelerate(&settings);
 	direct_settings_clear(&settings);

@@ -6,30 +6,24 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "direct/fionread.h"
 #include "direct/namespaces.h"
+#include "direct/pinned.h"
 #include "log.h"
 #include "probe/capabilities.h"
 #include "probe/cgroup.h"
 
 #include "direct_programs.skel.h"
 
-#define SOCKETS_MAX        (64 * 1024)
-
-#define DIRECT_PIN_DEFAULT "/sys/fs/bpf"
-
-/* Of the maps' layout: another one must not be adopted. */
-#define LAYOUT 3
+#define SOCKETS_MAX (64 * 1024)
 
 /*
  * Who holds the sockets that are in the lane is asked again after so long; for others, and when a
@@ -51,14 +45,12 @@ struct direct_lane {
 	enum fionread fionread;
 	int cgroup;
 	int directory; /* where it is pinned; -1: nowhere */
-	char path[512];
+	char path[PINNED_PATH];
 	uint64_t began_ns[FRESH_SCANS]; /* of the last scans, the oldest first */
 	uint64_t owners_ns;             /* when it was asked who holds the sockets, */
 	uint64_t owners_cost_ns;        /* and what of this thread's time that took */
 	uint32_t strangers;             /* of those that had begun by then */
 };
-
-static const char *const pinned[] = {"lane", "ends", "records", "totals"};
 
 /* CLOCK_MONOTONIC is what bpf_ktime_get_ns() tells. */
 static uint64_t clock_ns(clockid_t clock)
@@ -86,8 +78,9 @@ static int open_cgroup(const char *path, int *fd, uint64_t *id)
 
 	*fd = cgroup_open(path);
 	if (*fd < 0) {
-		log_error("cgroup %s: %s; it must be the directory of a cgroup v2", path,
-			  strerror(-*fd));
+		log_error("cgroup %s: %s; it must be the directory of a cgroup v2 (what was left "
+			  "of one that is gone: proxyd accelerate --clear)",
+			  path, strerror(-*fd));
 		return -EINVAL; /* -ENOENT is what is not pinned */
 	}
 	if (fstat(*fd, &facts))
@@ -111,33 +104,28 @@ static int find_excluded(const struct string_list *paths, struct sl_direct_filte
 	return err;
 }
 
-/* Open the directory to pin in, make it if need be, and lock it. */
+static void say_left(const struct pinned *which, const char *path, void *user)
+{
+	(void)which;
+	(void)user;
+	log_notice("%s: a proxyd that is gone has left it with sockets of programs; they leave by: "
+		   "proxyd accelerate --clear",
+		   path);
+}
+
 static int open_directory(struct direct_lane *lane, const struct direct_settings *settings,
 			  uint64_t cgroup)
 {
-	const char *pin = settings->wanted.pin ? settings->wanted.pin : DIRECT_PIN_DEFAULT;
-	struct statfs system;
+	const struct pinned own = {
+		.through = settings->through != 0,
+		.number = settings->through ? settings->through : cgroup,
+	};
 
-	if (statfs(pin, &system) || system.f_type != BPF_FS_MAGIC) {
-		log_error("--pin %s: not a BPF file system; mount -t bpf bpf %s", pin, pin);
+	if ((lane->mode == DIRECT_RUN || (lane->mode == DIRECT_CLEAR && !settings->left)) &&
+	    pinned_sweep(settings->wanted.pin, &own, say_left, NULL))
 		return -EINVAL;
-	}
-	snprintf(lane->path, sizeof(lane->path), "%s/sidelane-%s-%d-%llu", pin,
-		 settings->through ? "through" : "direct", LAYOUT,
-		 (unsigned long long)(settings->through ? settings->through : cgroup));
-	if (lane->mode == DIRECT_RUN && mkdir(lane->path, 0700) && errno != EEXIST) {
-		log_error("%s: %s", lane->path, strerror(errno));
-		return -errno;
-	}
-	lane->directory = open(lane->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (lane->directory < 0)
-		return -errno;
-	if (lane->mode != DIRECT_STATUS && flock(lane->directory, LOCK_EX | LOCK_NB)) {
-		log_error("%s: another proxyd %s; stop it first", lane->path,
-			  settings->through ? "has it" : "accelerates this cgroup");
-		return -EBUSY;
-	}
-	return 0;
+	lane->directory = pinned_open(settings->wanted.pin, &own, lane->mode, lane->path);
+	return lane->directory < 0 ? lane->directory : 0;
 }
 
 static int set_pins(struct direct_lane *lane)
@@ -147,12 +135,12 @@ static int set_pins(struct direct_lane *lane)
 
 	if (lane->directory < 0)
 		return 0;
-	for (size_t i = 0; !err && i < sizeof(pinned) / sizeof(pinned[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", lane->path, pinned[i]);
+	for (size_t i = 0; !err && i < PINNED_MAPS; i++) {
+		snprintf(path, sizeof(path), "%s/%s", lane->path, pinned_maps[i]);
 		if (lane->mode != DIRECT_RUN && access(path, F_OK))
 			return -errno;
 		err = bpf_map__set_pin_path(
-			bpf_object__find_map_by_name(lane->programs->obj, pinned[i]), path);
+			bpf_object__find_map_by_name(lane->programs->obj, pinned_maps[i]), path);
 	}
 	return err;
 }
@@ -241,10 +229,26 @@ static int attach(struct direct_lane *lane, const struct direct_settings *settin
 	return 0;
 }
 
+/* What is left over may have its sockets wherever there are processes. */
+static int open_scope(struct direct_lane *lane, const struct direct_settings *settings,
+		      uint64_t *id)
+{
+	if (settings->wanted.cgroup)
+		return open_cgroup(settings->wanted.cgroup, &lane->cgroup, id);
+	*id = settings->left;
+	if (!settings->left)
+		return 0;
+	lane->cgroup = cgroup_open_root();
+	if (lane->cgroup >= 0)
+		return 0;
+	log_error("cannot find processes by the cgroup v2: %s", strerror(-lane->cgroup));
+	return -EIO;
+}
+
 static int open_all(struct direct_lane *lane, const struct direct_settings *settings)
 {
 	uint64_t id = 0;
-	int err = settings->through ? 0 : open_cgroup(settings->wanted.cgroup, &lane->cgroup, &id);
+	int err = open_scope(lane, settings, &id);
 
 	if (!err && lane->mode != DIRECT_DRY_RUN)
 		err = open_directory(lane, settings, id);
@@ -473,11 +477,13 @@ int direct_lane_totals(const struct direct_lane *lane, struct sl_direct_totals *
 
 void direct_lane_unpin(struct direct_lane *lane)
 {
-	if (lane->directory < 0)
-		return;
-	for (size_t i = 0; i < sizeof(pinned) / sizeof(pinned[0]); i++)
-		unlinkat(lane->directory, pinned[i], 0);
-	rmdir(lane->path);
+	if (lane->directory >= 0)
+		pinned_remove(lane->directory, lane->path);
+}
+
+const char *direct_lane_path(const struct direct_lane *lane)
+{
+	return lane->path;
 }
 
 bool direct_lane_running(const struct direct_lane *lane)

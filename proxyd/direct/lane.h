@@ -54,6 +54,9 @@ int direct_lane_totals(const struct direct_lane *lane, struct sl_direct_totals *
 /* Remove what is pinned: when nobody is in the socket map any more. */
 void direct_lane_unpin(struct direct_lane *lane);
 
+/* The directory where it is pinned. The lane's own. */
+const char *direct_lane_path(const struct direct_lane *lane);
+
 /* Whether another proxyd is at work on it. For DIRECT_STATUS. */
 bool direct_lane_running(const struct direct_lane *lane);
 

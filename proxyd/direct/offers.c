@@ -193,7 +193,7 @@ static void drain(struct offers *offers)
 	else
 		log_notice(
 			"%d sockets of programs that have not closed them yet stay in the direct "
-			"lane's map; the next start clears it",
+			"lane's map; the next start clears it, or proxyd accelerate --clear",
 			enrolled);
 }
 

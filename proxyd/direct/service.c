@@ -54,17 +54,17 @@ static void count_waits(const struct sl_sighting *sighting, void *user)
 		waits[i] += sighting->waits >> i & 1;
 }
 
-static int say_what_waits(struct direct_lane *lane, int enrolled, const char *cgroup)
+static int say_what_waits(struct direct_lane *lane, int enrolled)
 {
 	unsigned int waits[3] = {0};
 	struct direct_counts counts;
 
 	direct_lane_scan(lane, &counts, count_waits, waits);
-	log_warning("%d sockets are still in the lane, and all they send goes by TCP: the programs "
-		    "of %u have not read what came direct, calls are going on on %u, the rest wait "
-		    "for their other end or are reset and not closed; later: proxyd accelerate "
-		    "--cgroup %s --clear",
-		    enrolled, waits[0], waits[1], cgroup);
+	log_warning("%s: %d sockets are still in the lane, and all they send goes by TCP: the "
+		    "programs of %u have not read what came direct, calls are going on on %u, the "
+		    "rest wait for their other end or are reset and not closed; later: proxyd "
+		    "accelerate --clear",
+		    direct_lane_path(lane), enrolled, waits[0], waits[1]);
 	return -PROXY_EXIT_FAILED;
 }
 
@@ -90,7 +90,7 @@ static int drain(struct direct_lane *lane, const struct direct_settings *setting
 			break;
 		if (pace_clock_ms(CLOCK_MONOTONIC) >= until ||
 		    pause_for(PACE_RESTLESS_MS + cpu, &impatience))
-			return say_what_waits(lane, enrolled, settings->wanted.cgroup);
+			return say_what_waits(lane, enrolled);
 	}
 	if (enrolled < 0) {
 		log_error("cannot read the socket map: %s", strerror(-enrolled));

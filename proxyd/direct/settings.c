@@ -95,7 +95,8 @@ static void print_help(void)
 {
 	printf("usage: proxyd accelerate --cgroup PATH | -c FILE [OPTION...]\n"
 	       "       proxyd accelerate --cgroup PATH | -c FILE --dry-run|--status|--clear "
-	       "[OPTION...]\n\n"
+	       "[OPTION...]\n"
+	       "       proxyd accelerate --clear [--pin DIR]\n\n"
 	       "Move the payload of local TCP connections between processes of a cgroup straight "
 	       "from\nsocket to socket, past TCP, where both ends qualify.\n\n"
 	       "  --cgroup PATH         directory of a cgroup v2; with all that is below it\n"
@@ -124,7 +125,9 @@ static void print_help(void)
 	       "  --dry-run             watch, for --duration TIME (5s), and say what would be "
 	       "done\n"
 	       "  --status              say what is done, and by reason what is not\n"
-	       "  --clear               end what a proxyd that was killed has left\n"
+	       "  --clear               end what a proxyd that was killed has left; without "
+	       "--cgroup:\n"
+	       "                        what any has left, of `run --direct-lane`, too\n"
 	       "  --connections         with --dry-run and --status: each socket\n"
 	       "  --json, --verbose\n");
 }
@@ -171,7 +174,7 @@ static int complete(struct direct_settings *settings)
 	struct sl_direct_filter *filter = &settings->filter;
 	const char *key = config_acceleration_excess(wanted);
 
-	if (!wanted->cgroup && !settings->through) {
+	if (!wanted->cgroup && !settings->through && settings->mode != DIRECT_CLEAR) {
 		log_error("--cgroup is missing: the directory of a cgroup v2; see proxyd "
 			  "accelerate --help");
 		return -EINVAL;

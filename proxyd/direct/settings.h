@@ -31,6 +31,7 @@ struct direct_settings {
 	/* The ends of proxyd's own flows instead of a cgroup's, pinned by this number; 0: a cgroup
 	 */
 	uint64_t through;
+	uint64_t left; /* DIRECT_CLEAR without a cgroup: the ID of one that is perhaps gone */
 	struct sl_direct_filter filter;
 	struct direct_program programs[DIRECT_PROGRAMS_MAX];
 	unsigned int program_count; /* those that are wanted, and the known ones */

@@ -68,6 +68,13 @@ static int own_path(char *path, size_t size)
 	return err;
 }
 
+int cgroup_open_root(void)
+{
+	int root = open_mounted();
+
+	return root < 0 ? open_detached() : root;
+}
+
 static int open_own(void)
 {
 	char path[4096];
@@ -76,9 +83,7 @@ static int open_own(void)
 
 	if (err)
 		return err;
-	root = open_mounted();
-	if (root < 0)
-		root = open_detached();
+	root = cgroup_open_root();
 	if (root < 0)
 		return root;
 	fd = openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -10,4 +10,7 @@
  */
 int cgroup_open(const char *path);
 
+/* The root of the hierarchy, to look around in. Returns a descriptor or -errno. */
+int cgroup_open_root(void);
+
 #endif
