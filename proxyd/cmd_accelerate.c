@@ -92,7 +92,10 @@ static int accelerate(const struct direct_settings *settings)
 	err = direct_lane_new(settings, &lane);
 	if (err == -ENOENT && settings->mode == DIRECT_CLEAR)
 		return 0;
-	if (err == -ENOENT)
+	if (err == -ENOENT && settings->through)
+		log_error("no proxyd run --direct-lane has this control socket, or its `pin` is "
+			  "another (--pin)");
+	else if (err == -ENOENT)
 		log_error("%s is not accelerated", settings->wanted.cgroup);
 	if (err)
 		return PROXY_EXIT_FAILED;

@@ -9,7 +9,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "direct/lane.h"
 #include "direct/pace.h"
@@ -109,8 +108,7 @@ static void *run(void *user)
 
 static int settle(struct direct_settings *settings, const struct offers_options *options)
 {
-	uint64_t number = XXH64(options->control, strlen(options->control), 0) | 1;
-	int err = direct_settings_for_flows(settings, options->config, number);
+	int err = direct_settings_for_flows(settings, options->config, options->control);
 
 	settings->eager = options->eager;
 	if (options->eager) {

@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "config/load.h"
 #include "config/usage.h"
@@ -35,6 +36,7 @@ enum {
 	OPT_CLEAR,
 	OPT_STATUS,
 	OPT_CONNECTIONS,
+	OPT_CONTROL,
 	OPT_JSON,
 	OPT_VERBOSE,
 	OPT_DEBUG_EAGER,
@@ -49,6 +51,7 @@ static const struct option longs[] = {
 	{"clear", no_argument, NULL, OPT_CLEAR},
 	{"status", no_argument, NULL, OPT_STATUS},
 	{"connections", no_argument, NULL, OPT_CONNECTIONS},
+	{"control", required_argument, NULL, OPT_CONTROL},
 	{"json", no_argument, NULL, OPT_JSON},
 	{"verbose", no_argument, NULL, OPT_VERBOSE},
 	{"debug-eager", no_argument, NULL, OPT_DEBUG_EAGER},
@@ -96,7 +99,8 @@ static void print_help(void)
 	printf("usage: proxyd accelerate --cgroup PATH | -c FILE [OPTION...]\n"
 	       "       proxyd accelerate --cgroup PATH | -c FILE --dry-run|--status|--clear "
 	       "[OPTION...]\n"
-	       "       proxyd accelerate --clear [--pin DIR]\n\n"
+	       "       proxyd accelerate --clear [--pin DIR]\n"
+	       "       proxyd accelerate --control PATH --status [OPTION...]\n\n"
 	       "Move the payload of local TCP connections between processes of a cgroup straight "
 	       "from\nsocket to socket, past TCP, where both ends qualify.\n\n"
 	       "  --cgroup PATH         directory of a cgroup v2; with all that is below it\n"
@@ -128,6 +132,9 @@ static void print_help(void)
 	       "  --clear               end what a proxyd that was killed has left; without "
 	       "--cgroup:\n"
 	       "                        what any has left, of `run --direct-lane`, too\n"
+	       "  --control PATH        with --status: the ends of flows of the proxyd run "
+	       "--direct-lane that\n"
+	       "                        has this control socket\n"
 	       "  --connections         with --dry-run and --status: each socket\n"
 	       "  --json, --verbose\n");
 }
@@ -179,6 +186,10 @@ static int complete(struct direct_settings *settings)
 			  "accelerate --help");
 		return -EINVAL;
 	}
+	if (settings->through && wanted->cgroup) {
+		log_error("--control goes without --cgroup and -c: it names a running proxyd");
+		return -EINVAL;
+	}
 	if (key) {
 		log_error("acceleration.%s: more than %d of them; take wider ones", key,
 			  SL_FILTER_MAX);
@@ -204,11 +215,17 @@ int direct_settings_from_config(struct direct_settings *settings,
 	return complete(settings);
 }
 
+/* Of a proxyd, told by the path of its control socket. */
+static uint64_t number_of(const char *control)
+{
+	return XXH64(control, strlen(control), 0) | 1;
+}
+
 int direct_settings_for_flows(struct direct_settings *settings, const struct config *config,
-			      uint64_t number)
+			      const char *control)
 {
 	*settings = (struct direct_settings){
-		.through = number,
+		.through = number_of(control),
 		.wanted = {.programs = config->direct_programs, .pin = config->pin, .existing = 1},
 	};
 	return complete(settings);
@@ -284,6 +301,9 @@ static int take_option(struct direct_settings *settings, int choice, const char 
 	case OPT_CONNECTIONS:
 		settings->connections = true;
 		return 0;
+	case OPT_CONTROL:
+		settings->through = number_of(text);
+		return 0;
 	case OPT_JSON:
 		settings->json = true;
 		return 0;
@@ -356,5 +376,9 @@ int direct_settings_parse(struct direct_settings *settings, int argc, char **arg
 	optind = 0;
 	while (!err && (choice = getopt_long(argc, argv, ":hc:", longs, &index)) != -1)
 		err = take_option(settings, choice, longs[index].name, optarg);
+	if (!err && settings->through && settings->mode != DIRECT_STATUS) {
+		log_error("--control goes with --status only");
+		err = -EINVAL;
+	}
 	return err ? err : complete(settings);
 }

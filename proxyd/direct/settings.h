@@ -55,10 +55,12 @@ int direct_settings_parse(struct direct_settings *settings, int argc, char **arg
 int direct_settings_from_config(struct direct_settings *settings,
 				const struct config_acceleration *acceleration);
 
-/* For the ends of flows, as the config says, whose strings and lists stay its own. Returns as
- * above. */
+/*
+ * For the ends of the flows of the proxyd with that control socket, as the config says, whose
+ * strings and lists stay its own. Returns as above.
+ */
 int direct_settings_for_flows(struct direct_settings *settings, const struct config *config,
-			      uint64_t number);
+			      const char *control);
 
 /* The strings and lists; zeros are fine. */
 void direct_settings_clear(struct direct_settings *settings);

@@ -92,6 +92,8 @@ refused "--idle-timeout / -1s" run "${BOTH[@]}" --idle-timeout -1s
 refused "--drain-timeout / 10 parsecs" run "${BOTH[@]}" --drain-timeout '10 parsecs'
 refused "--debug-switch-lanes / seed" run "${BOTH[@]}" --debug-switch-lanes seed
 refused "--control" run "${BOTH[@]}" --control ''
+refused "--control / --status" accelerate --control "$TMP"
+refused "--control / --cgroup" accelerate --control "$TMP" --cgroup "$TMP" --status
 refused "--duration 0 / 1ms" accelerate --cgroup "$TMP" --dry-run --duration 0
 
 # Help is no error.

@@ -10,6 +10,12 @@ WINDOW=65536
 direct_bytes() { proxyd_status .bytes.direct; }
 carried() { proxyd_status '.bytes | .relay + .kernel'; }
 
+# Those of the sockets that an operator is shown. JQ-FILTER
+accelerate_lists() {
+	"$PROXYD" accelerate --status --connections --json --control "$CONTROL" --pin "$PIN" |
+		jq "[.connections[] | $1] | length"
+}
+
 begin_through
 
 # ---- a dialogue, IPv4 and IPv6, each lane beneath ----
@@ -25,6 +31,8 @@ for host in 127.0.0.1 ::1; do
 		ends talk 100
 		assert_equal $((before + 5 * 2 * 100 * 64)) "$(direct_bytes)" "bytes that went direct, $host, $lane"
 		assert_equal "$relayed" "$(carried)" "bytes through proxyd's sockets"
+		assert_equal 10 "$(accelerate_lists 'select(.reason == "in_lane" and .direct_bytes >= 6400)')" \
+			"sockets of the lane that are listed"
 		# More than the window: the rest goes by TCP, behind it, and then direct again.
 		ends send 300000
 		ends drain
