@@ -72,16 +72,10 @@ static int status(struct direct_lane *lane, const struct direct_settings *settin
 	return err ? -PROXY_EXIT_FAILED : 0;
 }
 
-static int run(struct direct_lane *lane, const struct direct_settings *settings)
-{
-	return service_run(lane, settings, notify_systemd);
-}
-
 /* Returns an exit status. */
 static int accelerate(const struct direct_settings *settings)
 {
 	static int (*const modes[])(struct direct_lane *, const struct direct_settings *) = {
-		[DIRECT_RUN] = run,
 		[DIRECT_DRY_RUN] = watch,
 		[DIRECT_CLEAR] = service_clear,
 		[DIRECT_STATUS] = status,
@@ -89,6 +83,8 @@ static int accelerate(const struct direct_settings *settings)
 	struct direct_lane *lane = NULL;
 	int err;
 
+	if (settings->mode == DIRECT_RUN)
+		return -service_run(settings, notify_systemd);
 	err = direct_lane_new(settings, &lane);
 	if (err == -ENOENT && settings->mode == DIRECT_CLEAR)
 		return 0;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +15,9 @@
 #include "direct/pace.h"
 #include "log.h"
 #include "proxy.h"
+
+/* Of a cgroup that was removed: no process is in it, but one that has left it may have a socket. */
+#define OLD_PATIENCE_MS 1000
 
 static sigset_t end_signals(void)
 {
@@ -100,29 +104,85 @@ static int drain(struct direct_lane *lane, const struct direct_settings *setting
 	return 0;
 }
 
-int service_run(struct direct_lane *lane, const struct direct_settings *settings,
-		void (*notify)(const char *state))
+struct service {
+	struct direct_settings settings; /* strings and lists are the caller's */
+	struct direct_lane *lane;
+	ino_t cgroup;
+	bool lost; /* and it has been said */
+};
+
+/* Returns 0 or a negative exit status. */
+static int begin(struct service *service)
+{
+	struct stat named;
+
+	service->lost = false;
+	service->cgroup = stat(service->settings.wanted.cgroup, &named) ? 0 : named.st_ino;
+	return direct_lane_new(&service->settings, &service->lane) ? -PROXY_EXIT_FAILED : 0;
+}
+
+/*
+ * A cgroup of the same name that was made anew, as for a service that was restarted. Whoever made
+ * connections there has not been there before.
+ */
+static int follow_cgroup(struct service *service)
+{
+	struct direct_settings old = service->settings;
+	struct stat named;
+
+	if (stat(old.wanted.cgroup, &named)) {
+		if (!service->lost)
+			log_warning("%s: %s; accelerating goes on when it is made anew",
+				    old.wanted.cgroup, strerror(errno));
+		service->lost = true;
+		return 0;
+	}
+	if (named.st_ino == service->cgroup)
+		return 0;
+	log_notice("%s was made anew: accelerating the new one", old.wanted.cgroup);
+	old.wanted.drain_timeout = OLD_PATIENCE_MS;
+	drain(service->lane, &old); /* what stays is pinned, and was named */
+	direct_lane_free(service->lane);
+	service->lane = NULL;
+	service->settings.wanted.existing = 1;
+	return begin(service);
+}
+
+static int go_on(struct service *service, const sigset_t *ends, void (*notify)(const char *state))
 {
 	struct direct_counts counts;
 	unsigned int restless = 0; /* scans in a row */
-	uint64_t cpu;
-	const sigset_t ends = end_signals();
 	bool ready = false;
-	for (;;) {
-		if (pace_scan(lane, &counts, &cpu))
+	uint64_t cpu;
+
+	do {
+		if (follow_cgroup(service) || pace_scan(service->lane, &counts, &cpu))
 			return -PROXY_EXIT_FAILED;
 		if (!ready) {
-			log_notice("ready: accelerating %s", settings->wanted.cgroup);
+			log_notice("ready: accelerating %s", service->settings.wanted.cgroup);
 			notify("READY=1");
 		}
 		ready = true;
 		restless = counts.restless ? restless + 1 : 0;
-		if (pause_for(pace_until_next(settings, restless, cpu), &ends))
-			break;
+	} while (!pause_for(pace_until_next(&service->settings, restless, cpu), ends));
+	return 0;
+}
+
+int service_run(const struct direct_settings *settings, void (*notify)(const char *state))
+{
+	struct service service = {.settings = *settings};
+	const sigset_t ends = end_signals();
+	int err = begin(&service);
+
+	if (!err)
+		err = go_on(&service, &ends, notify);
+	if (!err) {
+		notify("STOPPING=1");
+		log_notice("stopping: sockets leave the lane, connections go on");
+		err = drain(service.lane, settings);
 	}
-	notify("STOPPING=1");
-	log_notice("stopping: sockets leave the lane, connections go on");
-	return drain(lane, settings);
+	direct_lane_free(service.lane);
+	return err;
 }
 
 int service_watch(struct direct_lane *lane, const struct direct_settings *settings)
@@ -153,7 +213,6 @@ static void ignore(const char *state)
 
 static _Noreturn void be_child(const struct direct_settings *settings, pid_t parent)
 {
-	struct direct_lane *lane = NULL;
 	int err;
 
 	/* Whatever way the proxy ends: SIGTERM makes it leave nothing behind. */
@@ -161,11 +220,9 @@ static _Noreturn void be_child(const struct direct_settings *settings, pid_t par
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		_exit(0);
-	err = direct_lane_new(settings, &lane) ? -PROXY_EXIT_FAILED
-					       : service_run(lane, settings, ignore);
+	err = service_run(settings, ignore);
 	if (err)
 		log_error("acceleration: it has ended; flows are proxied all the same");
-	direct_lane_free(lane);
 	_exit(-err);
 }
 

@@ -15,11 +15,11 @@
 void service_hold_signals(void);
 
 /*
- * Until SIGTERM or SIGINT; then take everybody out. `notify` is told how far it is: "READY=1",
- * "STOPPING=1". Returns 0 or a negative enum proxy_exit; it has said what went wrong.
+ * Until SIGTERM or SIGINT; then take everybody out. A cgroup of the same name that is made anew is
+ * followed. `notify` is told how far it is: "READY=1", "STOPPING=1". Returns 0 or a negative enum
+ * proxy_exit; it has said what went wrong.
  */
-int service_run(struct direct_lane *lane, const struct direct_settings *settings,
-		void (*notify)(const char *state));
+int service_run(const struct direct_settings *settings, void (*notify)(const char *state));
 
 /* Enrol nobody, for as long as is wanted. Returns as service_run(). */
 int service_watch(struct direct_lane *lane, const struct direct_settings *settings);
