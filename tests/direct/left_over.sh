@@ -33,7 +33,7 @@ talk_into_lane 6
 ends send 20000
 kill_accelerate
 echo "$ENDS_PID" >"$CGROUP_ROOT/cgroup.procs"
-wait_until 10 make_cgroup_anew || fail "the cgroup cannot be removed"
+wait_until 60 make_cgroup_anew || fail "the cgroup cannot be removed"
 left=$(pins direct)
 accelerate --clear 2>"$TMP/clear.log" || fail "--clear fails: $(cat "$TMP/clear.log")"
 grep -q "$left.*proxyd accelerate --clear" "$TMP/clear.log" || fail "--clear says: $(cat "$TMP/clear.log")"

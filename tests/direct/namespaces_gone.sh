@@ -19,7 +19,7 @@ ends talk 100
 end "$ENDS_PID"
 ip netns delete "$GONE"
 device_gone() { ! ip link show "sl$$h" >/dev/null 2>&1; }
-wait_until 30 device_gone || fail "a namespace that is gone has left its device"
+wait_until 60 device_gone || fail "a namespace that is gone has left its device"
 ip netns add "$GONE"
 add_twin "$GONE" || fail "a device cannot be made anew"
 say "a namespace that is gone is let go of"
@@ -29,7 +29,7 @@ few_held() { (($(held) <= 1)); }
 for i in {1..8}; do
 	"${INSIDE[@]}" unshare -n sleep 0.1
 done
-wait_until 30 few_held || fail "$(held) namespaces are held when all but its own are gone"
+wait_until 60 few_held || fail "$(held) namespaces are held when all but its own are gone"
 
 # Its processes leave the cgroup: nothing but the sockets is there to find it by.
 INSIDE=("${INSIDE[@]:0:4}" ip netns exec "$STAYS")
@@ -39,7 +39,7 @@ ends send 20000
 echo "$ENDS_PID" >"$CGROUP_ROOT/cgroup.procs"
 kill -TERM "$ACCELERATE_PID"
 grep_stopping() { grep -q stopping "$ACCELERATE_LOG"; }
-wait_until 30 grep_stopping || fail "no end: $(cat "$ACCELERATE_LOG")"
+wait_until 60 grep_stopping || fail "no end: $(cat "$ACCELERATE_LOG")"
 ends drain
 assert_equal 0 "$ANSWER" "bytes that are missing"
 stop_accelerate
@@ -51,7 +51,7 @@ for i in {1..34}; do
 	spawn "lonely-$i" "${INSIDE[@]:0:4}" unshare -n sleep 1000
 done
 lonely() { [[ $(grep -c . "$CGROUP/cgroup.procs") == 34 ]]; }
-wait_until 30 lonely || fail "they are not there: $(cat "$CGROUP/cgroup.procs")"
+wait_until 60 lonely || fail "they are not there: $(cat "$CGROUP/cgroup.procs")"
 (
 	ulimit -n 64
 	accelerate --dry-run --duration 300ms >"$TMP/many.log" 2>&1
