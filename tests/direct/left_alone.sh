@@ -4,6 +4,7 @@
 # and programs that nobody has examined (Go's HTTP server, ssh, iperf3).
 . "$(dirname "$0")/lib.sh"
 . "$ROOT/tests/sshd.sh"
+. "$ROOT/tests/nginx.sh"
 need_sshd
 need go java haproxy nginx curl iperf3
 
@@ -91,24 +92,11 @@ test_java() {
 test_haproxy() {
 	mkdir -p "$TMP/www" "$TMP/nginx"
 	cp "$TMP/original" "$TMP/www/file"
-	cat >"$TMP/nginx.conf" <<-END
-		pid $TMP/nginx/pid;
-		error_log stderr warn;
-		user root;
-		events { worker_connections 512; }
-		http {
-		    access_log off;
-		    client_max_body_size 0;
-		    client_body_temp_path $TMP/nginx/body;
-		    proxy_temp_path $TMP/nginx/proxy;
-		    fastcgi_temp_path $TMP/nginx/fastcgi;
-		    uwsgi_temp_path $TMP/nginx/uwsgi;
-		    scgi_temp_path $TMP/nginx/scgi;
-		    server {
-		        listen 127.0.0.1:$NGINX;
-		        root $TMP/www;
-		        location / { dav_methods PUT; }
-		    }
+	write_nginx_config <<-END
+		server {
+		    listen 127.0.0.1:$NGINX;
+		    root $TMP/www;
+		    location / { dav_methods PUT; }
 		}
 	END
 	cat >"$TMP/haproxy.cfg" <<-END

@@ -4,6 +4,7 @@
 #   direct_so_far()   prints how much went direct until now: messages or bytes
 # Source it behind lib.sh or through_lib.sh.
 # shellcheck disable=SC2154
+. "$ROOT/tests/nginx.sh"
 
 need redis-server redis-benchmark redis-cli nginx curl wrk setpriv memcached memcslap
 PG_BIN=$(find /usr/lib/postgresql/*/bin -name initdb -printf '%h\n' 2>/dev/null | sort -V | tail -n 1)
@@ -45,28 +46,13 @@ memcached_goes_direct() { # PORT MIN
 
 # Serves $TMP/www, and takes what is put to /upload.
 start_nginx() { # PORT
-	mkdir -p "$TMP/www/upload" "$TMP/nginx"
-	cat >"$TMP/nginx.conf" <<-END
-		worker_processes 1;
-		pid $TMP/nginx/pid;
-		error_log stderr warn;
-		user root;
-		events { worker_connections 512; }
-		http {
-		    access_log off;
-		    sendfile on;
-		    client_max_body_size 0;
-		    client_body_temp_path $TMP/nginx/body;
-		    proxy_temp_path $TMP/nginx/proxy;
-		    fastcgi_temp_path $TMP/nginx/fastcgi;
-		    uwsgi_temp_path $TMP/nginx/uwsgi;
-		    scgi_temp_path $TMP/nginx/scgi;
-		    keepalive_requests 1000000;
-		    server {
-		        listen 127.0.0.1:$1;
-		        root $TMP/www;
-		        location /upload { dav_methods PUT; }
-		    }
+	write_nginx_config <<-END
+		sendfile on;
+		keepalive_requests 1000000;
+		server {
+		    listen 127.0.0.1:$1;
+		    root $TMP/www;
+		    location /upload { dav_methods PUT; }
 		}
 	END
 	spawn nginx "${PLACE[@]}" nginx -e stderr -c "$TMP/nginx.conf" -g 'daemon off;'

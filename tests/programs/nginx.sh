@@ -1,6 +1,7 @@
 #!/bin/bash
 # nginx behind proxyd: uploads and downloads with curl, keep-alive, pipelining, load with wrk.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../nginx.sh"
 take_lane "$@"
 need nginx wrk curl
 
@@ -11,28 +12,13 @@ SIZE=100M
 ((QUICK == 0)) || SIZE=20M
 
 start_nginx() {
-	mkdir -p "$TMP/www/upload" "$TMP/nginx"
-	cat >"$TMP/nginx.conf" <<-END
-		worker_processes 1;
-		pid $TMP/nginx/pid;
-		error_log stderr warn;
-		user root;
-		events { worker_connections 512; }
-		http {
-		    access_log off;
-		    sendfile on;
-		    client_max_body_size 0;
-		    client_body_temp_path $TMP/nginx/body;
-		    proxy_temp_path $TMP/nginx/proxy;
-		    fastcgi_temp_path $TMP/nginx/fastcgi;
-		    uwsgi_temp_path $TMP/nginx/uwsgi;
-		    scgi_temp_path $TMP/nginx/scgi;
-		    keepalive_requests 1000000;
-		    server {
-		        listen 127.0.0.1:$BACKEND;
-		        root $TMP/www;
-		        location /upload { dav_methods PUT; }
-		    }
+	write_nginx_config <<-END
+		sendfile on;
+		keepalive_requests 1000000;
+		server {
+		    listen 127.0.0.1:$BACKEND;
+		    root $TMP/www;
+		    location /upload { dav_methods PUT; }
 		}
 	END
 	spawn nginx nginx -e stderr -c "$TMP/nginx.conf" -g 'daemon off;'

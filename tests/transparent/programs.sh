@@ -8,6 +8,7 @@ if [[ -z ${NAMESPACE-} ]] && ((EUID == 0)); then
 fi
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../sshd.sh"
+. "$(dirname "$0")/../nginx.sh"
 need_root
 ip link set lo up
 take_lane "$@"
@@ -36,26 +37,12 @@ start_web() {
 	git -C "$TMP/work" push -q "$TMP/www/repository.git" HEAD:refs/heads/main
 	git -C "$TMP/www/repository.git" symbolic-ref HEAD refs/heads/main
 	git -C "$TMP/www/repository.git" update-server-info
-	cat >"$TMP/nginx.conf" <<-END
-		worker_processes 1;
-		user root;
-		pid $TMP/nginx/pid;
-		error_log stderr warn;
-		events { worker_connections 512; }
-		http {
-		    access_log off;
-		    client_max_body_size 0;
-		    client_body_temp_path $TMP/nginx/body;
-		    proxy_temp_path $TMP/nginx/proxy;
-		    fastcgi_temp_path $TMP/nginx/fastcgi;
-		    uwsgi_temp_path $TMP/nginx/uwsgi;
-		    scgi_temp_path $TMP/nginx/scgi;
-		    server {
-		        listen $HOST:$WEB;
-		        listen [::1]:$WEB;
-		        root $TMP/www;
-		        location /upload { dav_methods PUT; create_full_put_path on; }
-		    }
+	write_nginx_config <<-END
+		server {
+		    listen $HOST:$WEB;
+		    listen [::1]:$WEB;
+		    root $TMP/www;
+		    location /upload { dav_methods PUT; create_full_put_path on; }
 		}
 	END
 	spawn nginx nginx -e stderr -c "$TMP/nginx.conf" -g 'daemon off;'

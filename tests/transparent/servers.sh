@@ -2,34 +2,20 @@
 # Real servers on the backend, at the ports that everybody knows, and what clients do with them. For
 # tests that source net.sh.
 . "$(dirname "${BASH_SOURCE[0]}")/../sshd.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../nginx.sh"
 SIZE=10M
 ((QUICK == 0)) || SIZE=2M
 
 # Whoever asks for / is told which address it reached, and for /client from which it came.
 start_nginx() {
-	mkdir -p "$TMP/www/upload" "$TMP/nginx"
-	cat >"$TMP/nginx.conf" <<-END
-		worker_processes 1;
-		pid $TMP/nginx/pid;
-		error_log stderr warn;
-		user root;
-		events { worker_connections 512; }
-		http {
-		    access_log off;
-		    client_max_body_size 0;
-		    client_body_temp_path $TMP/nginx/body;
-		    proxy_temp_path $TMP/nginx/proxy;
-		    fastcgi_temp_path $TMP/nginx/fastcgi;
-		    uwsgi_temp_path $TMP/nginx/uwsgi;
-		    scgi_temp_path $TMP/nginx/scgi;
-		    server {
-		        listen 80;
-		        listen [::]:80;
-		        root $TMP/www;
-		        location = / { return 200 "\$server_addr"; }
-		        location = /client { return 200 "\$remote_addr"; }
-		        location /upload { dav_methods PUT; }
-		    }
+	write_nginx_config <<-END
+		server {
+		    listen 80;
+		    listen [::]:80;
+		    root $TMP/www;
+		    location = / { return 200 "\$server_addr"; }
+		    location = /client { return 200 "\$remote_addr"; }
+		    location /upload { dav_methods PUT; }
 		}
 	END
 	spawn nginx nginx -e stderr -c "$TMP/nginx.conf" -g 'daemon off;'
