@@ -75,6 +75,7 @@ static __always_inline void count_through(const struct sl_end *end, struct sl_di
 	if (!offer)
 		return;
 	offer->active_ns = bpf_ktime_get_coarse_ns();
+	offer->bytes += size;
 	sums->through[offer->side & 1] += size;
 }
 

@@ -419,6 +419,8 @@ int scan(struct bpf_iter__tcp *context)
 	subject_of((struct sock *)tcp, &subject);
 	if (!look_only)
 		visit_end((struct sock *)tcp, tcp, end, &subject);
+	if (through_proxy && !look_only)
+		tell(end);
 	if (end->state == SL_END_LEAVING || (end->state == SL_END_ENROLLED && !end->on))
 		restless++;
 	enrolled += end->state >= SL_END_ENROLLED;

@@ -57,6 +57,15 @@ static __always_inline __u64 offer_of(struct sock *sk, struct tcp_sock *tcp)
 	return cookie && bpf_map_lookup_elem(&offers, cookie) ? *cookie : 0;
 }
 
+/* Tell proxyd of the near end. */
+static __always_inline void tell(const struct sl_end *end)
+{
+	struct sl_offer *offer = bpf_map_lookup_elem(&offers, &end->offer);
+
+	if (offer)
+		offer->reason = end->reason;
+}
+
 /*
  * The key of the other end, by way of the proxy's two sockets if both were seen since `fresh_ns`,
  * and how much further the sender's numbers are than those of that end. Returns whether there is

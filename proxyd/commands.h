@@ -5,6 +5,7 @@
 /* One a subcommand: takes its own name as argv[0], returns the exit status. */
 int cmd_run(int argc, char **argv);
 int cmd_accelerate(int argc, char **argv);
+int cmd_connections(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_exec(int argc, char **argv);

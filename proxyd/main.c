@@ -20,6 +20,7 @@ static const struct command {
 	{"exec", cmd_exec, "run a command whose connections are proxied"},
 	{"check", cmd_check, "say whether a configuration file is fine"},
 	{"status", cmd_status, "print what a running proxyd is doing"},
+	{"connections", cmd_connections, "print each flow of a running proxyd"},
 	{"reload", cmd_reload, "have it read its config file again"},
 	{"drain", cmd_drain, "give a listener or an endpoint no new flows"},
 	{"set", cmd_set, "change an endpoint's weight"},
@@ -45,7 +46,7 @@ static int cmd_help(int argc, char **argv)
 	printf("usage: proxyd COMMAND [OPTION...]\n\n"
 	       "A transparent TCP proxy whose payload does not pass through the proxy.\n\n");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		printf("  %-10s %s\n", commands[i].name, commands[i].help);
+		printf("  %-11s %s\n", commands[i].name, commands[i].help);
 	printf("\nEach has --help. See proxyd(8).\n");
 	return 0;
 }

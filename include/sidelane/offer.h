@@ -18,11 +18,13 @@ struct sl_offer {
 	__u32 side;  /* 0: it faces the client, who has connected; 1: proxyd has connected it */
 	__u32 added; /* by proxyd to the near end's stream ahead of its bytes: PROXY headers */
 	/* Written by the scan alone. */
+	__u32 reason; /* enum sl_direct_reason of the near end; until it is met SL_REASON_NO_PEER */
+	__u32 unused;
 	struct sl_end_key key;
 	__u64 seen_ns;
-	/* Written by the verdict of the near end alone: when a message went direct, coarse clock.
-	 */
-	__u64 active_ns;
+	/* Written by the verdict of the near end alone. */
+	__u64 active_ns; /* when a message went direct, coarse clock */
+	__u64 bytes;     /* that it has sent direct */
 };
 
 /* The key of the near end. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/connections.h"
 #include "control/status.h"
 #include "log.h"
 
@@ -79,6 +80,11 @@ static json_t *execute_status(const struct requests *requests, json_t *request)
 	return status_json(requests->proxy);
 }
 
+static json_t *execute_connections(const struct requests *requests, json_t *request)
+{
+	return connections_json(requests->proxy, request);
+}
+
 static json_t *execute_reload(const struct requests *requests, json_t *request)
 {
 	int err = requests->reload(requests->user);
@@ -120,9 +126,8 @@ static const struct {
 	const char *name;
 	json_t *(*execute)(const struct requests *requests, json_t *request);
 } commands[] = {
-	{"status", execute_status},
-	{"reload", execute_reload},
-	{"drain", execute_drain},
+	{"status", execute_status}, {"connections", execute_connections},
+	{"reload", execute_reload}, {"drain", execute_drain},
 	{"weight", execute_weight},
 };
 

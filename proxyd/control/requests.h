@@ -7,6 +7,8 @@
  * one JSON object, which has "error" when the command was not carried out.
  *
  *   status
+ *   connections  "next": from the answer before, or 0; optional "listener", "upstream": only its
+ *                flows. The answer's "next" is null when there are no more.
  *   reload
  *   drain   "target": a listener's name, or "UPSTREAM/ENDPOINT"; "undo": true takes the latter back
  *   weight  "target": "UPSTREAM/ENDPOINT"; "weight": 0 to 256

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/connections.h"
 #include "direct/offers.h"
 #include "direct/report.h"
 
@@ -73,17 +74,14 @@ static json_t *sums(const struct proxy *proxy, const char *const *names, size_t 
 static json_t *bytes_json(const struct proxy *proxy, const struct sl_totals *totals,
 			  const struct offers_report *direct)
 {
-	json_int_t direct_up = (json_int_t)direct->bytes[SL_UP];
-	json_int_t direct_down = (json_int_t)direct->bytes[SL_DOWN];
-	json_int_t kernel_up = (json_int_t)totals->bytes[SL_UP];
-	json_int_t kernel_down = (json_int_t)totals->bytes[SL_DOWN];
-	json_int_t relay_up = SUM(relayed[SL_UP]), relay_down = SUM(relayed[SL_DOWN]);
+	uint64_t bytes[2][ACCOUNT_LANES];
 
-	return json_pack("{s:I,s:I,s:I,s:{s:I,s:I,s:I},s:{s:I,s:I,s:I}}", "kernel",
-			 kernel_up + kernel_down, "relay", relay_up + relay_down, "direct",
-			 direct_up + direct_down, "up", "kernel", kernel_up, "relay", relay_up,
-			 "direct", direct_up, "down", "kernel", kernel_down, "relay", relay_down,
-			 "direct", direct_down);
+	for (int d = SL_UP; d <= SL_DOWN; d++) {
+		bytes[d][ACCOUNT_RELAY] = (uint64_t)SUM(relayed[d]);
+		bytes[d][ACCOUNT_KERNEL] = totals->bytes[d];
+		bytes[d][ACCOUNT_DIRECT] = direct->bytes[d];
+	}
+	return connection_bytes_json(bytes);
 }
 
 static json_t *flows_json(const struct proxy *proxy)

@@ -13,7 +13,6 @@
 #include "direct/lane.h"
 #include "direct/pace.h"
 #include "log.h"
-#include "sidelane/offer.h"
 
 /* At the end, until ends that have not read stay behind in the map that is pinned. */
 #define PATIENCE_MS  2000
@@ -219,6 +218,7 @@ int offers_add(struct offers *offers, const uint64_t cookies[2], uint32_t added)
 			.other = cookies[!side],
 			.side = side,
 			.added = side ? 0 : added,
+			.reason = SL_REASON_NO_PEER,
 		};
 
 		err = bpf_map_update_elem(map, &cookies[side], &offer, BPF_NOEXIST);
@@ -244,18 +244,9 @@ void offers_remove(struct offers *offers, const uint64_t cookies[2])
 	atomic_fetch_sub(&offers->flows, 1);
 }
 
-uint64_t offers_active_ms(const struct offers *offers, const uint64_t cookies[2])
+int offers_look(const struct offers *offers, uint64_t cookie, struct sl_offer *out)
 {
-	int map = direct_lane_offers(offers->lane);
-	uint64_t last_ns = 0;
-
-	for (int side = 0; side < 2; side++) {
-		struct sl_offer offer;
-
-		if (!bpf_map_lookup_elem(map, &cookies[side], &offer) && offer.active_ns > last_ns)
-			last_ns = offer.active_ns;
-	}
-	return last_ns / 1000000;
+	return bpf_map_lookup_elem(direct_lane_offers(offers->lane), &cookie, out);
 }
 
 void offers_ask(const struct offers *offers, struct offers_report *report)

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "config/config.h"
-#include "sidelane/direct.h"
+#include "sidelane/offer.h"
 
 struct offers;
 
@@ -47,8 +47,8 @@ int offers_add(struct offers *offers, const uint64_t cookies[2], uint32_t added)
 /* Take the offer back. Any thread. */
 void offers_remove(struct offers *offers, const uint64_t cookies[2]);
 
-/* CLOCK_MONOTONIC_COARSE, ms: when a message of the flow last went direct; 0: never. Any thread. */
-uint64_t offers_active_ms(const struct offers *offers, const uint64_t cookies[2]);
+/* What is noted for that one of a flow's sockets. Any thread. Returns 0 or -errno. */
+int offers_look(const struct offers *offers, uint64_t cookie, struct sl_offer *out);
 
 struct offers_report {
 	unsigned int flows; /* offered now */

@@ -4,13 +4,12 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
-#include <linux/tcp.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "flow/account.h"
 #include "flow/bandwidth.h"
 #include "flow/connect.h"
 #include "flow/mirror.h"
@@ -331,7 +330,7 @@ static void adopt(struct flow *flow, const struct config_upstream *options)
 	bandwidth_pace(flow->fds[UPSTREAM], rate);
 	flow->idle_timeout = options->idle_timeout;
 	flow->healthy_at = now_ms + options->ejection.early_reset;
-	flow->may_offer = offer_allowed(flow, rate);
+	flow->offering = offer_allowed(flow, rate) ? OFFER_AWAITED : OFFER_NEVER;
 	flow->header_added = (uint32_t)(up->sent - up->read);
 	if (options->max_lifetime)
 		worker_set_lifetime(flow, now_ms, options->max_lifetime);
@@ -430,28 +429,6 @@ void flow_poll(struct flow *flow)
 }
 
 /*
- * When a byte last moved. proxyd sees none in the kernel lane, nor those that TCP sends from a full
- * buffer, slowly where it is paced; TCP knows. Of the direct lane that knows.
- */
-static uint64_t last_active_ms(const struct flow *flow)
-{
-	uint64_t now_ms = worker_now_ms(), idle = now_ms, direct = offer_active_ms(flow);
-
-	for (int side = DOWNSTREAM; side <= UPSTREAM; side++) {
-		struct tcp_info info = {.tcpi_last_data_sent = UINT32_MAX,
-					.tcpi_last_data_recv = UINT32_MAX};
-		socklen_t size = sizeof(info);
-
-		getsockopt(flow->fds[side], IPPROTO_TCP, TCP_INFO, &info, &size);
-		if (info.tcpi_last_data_sent < idle)
-			idle = info.tcpi_last_data_sent;
-		if (info.tcpi_last_data_recv < idle)
-			idle = info.tcpi_last_data_recv;
-	}
-	return now_ms - idle > direct ? now_ms - idle : direct;
-}
-
-/*
  * Its time is over. A FIN, as from any proxy, if both ends have all that was sent so far; cut off
  * in the middle a stream must not look like a whole one.
  */
@@ -478,7 +455,7 @@ void flow_expired(struct flow *flow)
 		return;
 	}
 	if (flow->state == FLOW_OPEN) {
-		uint64_t last = last_active_ms(flow);
+		uint64_t last = account_last_active_ms(flow);
 
 		if (last + timeout > worker_now_ms()) {
 			worker_set_deadline(flow, last, timeout);

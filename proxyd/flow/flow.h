@@ -111,6 +111,8 @@ struct flow {
 	struct mirror *mirror;     /* gets a copy of what goes up; NULL: none */
 	struct splice_pair *pair;  /* NULL while neither socket is enrolled */
 	struct offer *offer;       /* to the direct lane; NULL: none */
+	uint64_t id;               /* of no other flow while proxyd runs */
+	uint64_t born_ms;          /* worker clock: when it was accepted */
 	uint64_t idle_timeout;     /* ms; 0: none */
 	uint64_t poll_at;          /* us, worker clock */
 	/* ms: a RST by the endpoint before this counts against it; 0: not connected, or counted */
@@ -118,12 +120,13 @@ struct flow {
 	struct address source; /* the client */
 	int fds[2];
 	uint32_t interest[2];  /* epoll events asked for */
+	uint32_t place;        /* on the worker's roll */
 	uint32_t header_added; /* bytes of PROXY headers: sent less taken, modulo 2^32 */
 	uint8_t state;         /* enum flow_state */
 	uint8_t polls;         /* polls in a row that found nothing new: back off */
 	uint8_t reset_side;    /* FLOW_RESETTING: who sent the RST */
+	uint8_t offering;      /* enum offer_state: to the direct lane */
 	bool paired;           /* both sockets are enrolled and each other's peer */
-	bool may_offer;        /* has not been offered to the direct lane, and may be */
 	bool wants_kernel;     /* to enter the kernel lane when nothing is held or unread */
 	struct traffic traffic;
 	struct direction directions[2];

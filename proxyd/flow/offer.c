@@ -22,18 +22,20 @@ void offer_make(struct flow *flow)
 {
 	struct offer *offer;
 
-	if (!flow->may_offer)
+	if (flow->offering != OFFER_AWAITED)
 		return;
-	flow->may_offer = false;
+	flow->offering = OFFER_FAILED;
 	offer = malloc(sizeof(*offer));
 	if (!offer)
 		return;
 	for (int side = DOWNSTREAM; side <= UPSTREAM; side++)
 		offer->cookies[side] = splicer_cookie(flow->fds[side]);
-	if (offers_add(flow->worker->proxy->offers, offer->cookies, flow->header_added))
+	if (offers_add(flow->worker->proxy->offers, offer->cookies, flow->header_added)) {
 		free(offer);
-	else
-		flow->offer = offer;
+		return;
+	}
+	flow->offering = OFFER_MADE;
+	flow->offer = offer;
 }
 
 void offer_withdraw(struct flow *flow)
@@ -45,8 +47,17 @@ void offer_withdraw(struct flow *flow)
 	flow->offer = NULL;
 }
 
-uint64_t offer_active_ms(const struct flow *flow)
+void offer_look(const struct flow *flow, struct offer_sight *out)
 {
-	return flow->offer ? offers_active_ms(flow->worker->proxy->offers, flow->offer->cookies)
-			   : 0;
+	*out = (struct offer_sight){0};
+	for (int side = DOWNSTREAM; flow->offer && side <= UPSTREAM; side++) {
+		struct sl_offer offer;
+
+		if (offers_look(flow->worker->proxy->offers, flow->offer->cookies[side], &offer))
+			continue;
+		if (offer.active_ns / 1000000 > out->active_ms)
+			out->active_ms = offer.active_ns / 1000000;
+		out->bytes[side] = offer.bytes;
+		out->reasons[side] = (uint8_t)offer.reason;
+	}
 }

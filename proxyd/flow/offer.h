@@ -6,6 +6,13 @@
 
 #include "flow/flow.h"
 
+enum offer_state {
+	OFFER_NEVER,   /* see offer_allowed() */
+	OFFER_AWAITED, /* to be made when it has shown a dialogue */
+	OFFER_MADE,
+	OFFER_FAILED, /* too many are offered, or no memory */
+};
+
 /*
  * Whether the flow, which has just become OPEN, may ever be offered: what goes direct is not read
  * here, so nobody may limit, copy or change its bytes. `bandwidth`: the limit of the flow's own.
@@ -18,7 +25,14 @@ void offer_make(struct flow *flow);
 /* Its sockets are closed. */
 void offer_withdraw(struct flow *flow);
 
-/* Worker clock, ms: when a message of the flow last went direct; 0: never. */
-uint64_t offer_active_ms(const struct flow *flow);
+struct offer_sight {
+	uint64_t
+		active_ms; /* worker clock: when a message of the flow last went direct; 0: never */
+	uint64_t bytes[2]; /* that went direct, by direction */
+	uint8_t reasons[2]; /* enum sl_direct_reason, of the client's end and the server's */
+};
+
+/* What the lane knows of the flow; zeros where it was not offered. */
+void offer_look(const struct flow *flow, struct offer_sight *out);
 
 #endif

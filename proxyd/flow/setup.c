@@ -310,7 +310,10 @@ void setup_start(struct worker *worker, struct plan *plan, unsigned int listener
 {
 	struct flow *flow = calloc(1, sizeof(*flow));
 
-	if (!flow || prepare(flow, plan, listener, fd)) {
+	if (!flow || prepare(flow, plan, listener, fd) ||
+	    roll_add(&worker->flows, flow, &flow->place)) {
+		if (flow)
+			setup_free(flow);
 		stats_add(&worker->stats.errors[ERROR_RESOURCES], 1);
 		free(flow);
 		close(fd);
@@ -318,6 +321,8 @@ void setup_start(struct worker *worker, struct plan *plan, unsigned int listener
 	}
 	flow->worker = worker;
 	flow->source = *client;
+	flow->id = stats_get(&worker->stats.flows_total) * SL_WORKERS_MAX + worker->index;
+	flow->born_ms = worker_now_ms();
 	flow->fds[DOWNSTREAM] = fd;
 	flow->fds[UPSTREAM] = -1;
 	stats_add(&worker->stats.flows_total, 1);

@@ -24,9 +24,10 @@ enum worker_request {
 	REQUEST_STOP,
 };
 
-/* Another plan to follow or, without one, a listener to close. */
+/* A look to be taken; or another plan to follow; or, without either, a listener to close. */
 struct mail {
 	STAILQ_ENTRY(mail) entry;
+	struct look *look;     /* a reference; NULL: none */
 	struct plan *plan;     /* a reference; NULL: none */
 	unsigned int listener; /* index, without a plan */
 	int listening[];       /* with a plan */
@@ -59,6 +60,7 @@ void worker_bury(struct flow *flow)
 {
 	deadline_clear(&flow->deadline);
 	deadline_clear(&flow->lifetime);
+	roll_remove(&flow->worker->flows, flow->place);
 	worker_list(flow, &flow->worker->closed);
 }
 
@@ -187,7 +189,14 @@ static void close_sockets(const int *sockets, unsigned int count)
 			close(sockets[i]);
 }
 
-static void read_mail(struct worker *worker, struct mail *mail)
+static void show(const struct worker *worker, struct look *look)
+{
+	look_fill(look, &worker->flows);
+	sem_post(&look->done);
+	look_unref(look);
+}
+
+static void obey_mail(struct worker *worker, struct mail *mail)
 {
 	if (!mail->plan) {
 		acceptor_close(worker->acceptor, mail->listener, true);
@@ -198,6 +207,14 @@ static void read_mail(struct worker *worker, struct mail *mail)
 		follow(worker, mail->plan, mail->listening);
 	}
 	sem_post(worker->proxy->obeyed);
+}
+
+static void read_mail(struct worker *worker, struct mail *mail)
+{
+	if (mail->look)
+		show(worker, mail->look);
+	else
+		obey_mail(worker, mail);
 	free(mail);
 }
 
@@ -269,6 +286,17 @@ int worker_drain_listener(struct worker *worker, unsigned int listener)
 	if (!mail)
 		return -ENOMEM;
 	mail->listener = listener;
+	send_mail(worker, mail);
+	return 0;
+}
+
+int worker_look(struct worker *worker, struct look *look)
+{
+	struct mail *mail = calloc(1, sizeof(*mail));
+
+	if (!mail)
+		return -ENOMEM;
+	mail->look = look_ref(look);
 	send_mail(worker, mail);
 	return 0;
 }
@@ -450,6 +478,7 @@ void worker_free(struct worker *worker)
 	splicer_free(worker->splicer);
 	free(worker->spliced);
 	pipe_pool_clear(&worker->pipes);
+	roll_clear(&worker->flows);
 	mirrors_free(worker->mirrors);
 	if (worker->base)
 		event_base_free(worker->base);

@@ -19,6 +19,8 @@
 #include "config/settings.h"
 #include "flow/deadline.h"
 #include "flow/flow.h"
+#include "flow/look.h"
+#include "flow/roll.h"
 #include "flow/splicer.h"
 #include "flow/pipe_pool.h"
 #include "intake/acceptor.h"
@@ -59,6 +61,7 @@ struct worker {
 	struct flow **spliced;      /* by pair index */
 	struct deadlines deadlines; /* each flow's that lives */
 	struct deadlines lifetimes;
+	struct roll flows;        /* that live */
 	struct flow_list waiting; /* FLOW_QUEUED */
 	struct flow_list polled;  /* the flows that wait for something that sends no event */
 	struct flow_list closed;  /* FLOW_CLOSED: events of this turn may still name them */
@@ -108,6 +111,9 @@ int worker_follow(struct worker *worker, struct plan *plan, const int *listening
 
 /* From any thread: close the plan's listener of that index. Returns 0 or -ENOMEM. */
 int worker_drain_listener(struct worker *worker, unsigned int listener);
+
+/* From any thread: have look_fill() called, then `look->done` posted. Returns 0 or -ENOMEM. */
+int worker_look(struct worker *worker, struct look *look);
 
 /* Wait for the thread to return. */
 void worker_join(struct worker *worker);

@@ -60,6 +60,11 @@ const char *endpoint_name(const struct endpoint *endpoint)
 	return endpoint->name;
 }
 
+struct upstream *endpoint_upstream(const struct endpoint *endpoint)
+{
+	return endpoint->upstream;
+}
+
 uint32_t endpoint_weight(const struct endpoint *endpoint)
 {
 	return endpoint->set_weight != ENDPOINT_NO_WEIGHT ? endpoint->set_weight : endpoint->weight;

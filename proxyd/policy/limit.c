@@ -56,6 +56,7 @@ struct rules {
 };
 
 struct limit {
+	char *name;
 	atomic_uint references;
 	pthread_rwlock_t lock; /* of the rules */
 	struct rules rules;
@@ -357,12 +358,16 @@ int limit_new(const struct config_listener *config, struct limit **out)
 	int err = -ENOMEM;
 
 	if (limit)
+		limit->name = strdup(config->name ? config->name : "");
+	if (limit && limit->name)
 		err = make_rules(config, &limit->rules);
 	if (!err && getrandom(limit->secret, sizeof(limit->secret), 0) < 0)
 		err = -errno;
 	if (err) {
-		if (limit)
+		if (limit) {
 			clear_rules(&limit->rules);
+			free(limit->name);
+		}
 		free(limit);
 		return err;
 	}
@@ -415,7 +420,13 @@ void limit_unref(struct limit *limit)
 		destroy_shard(&limit->shards[i]);
 	pthread_rwlock_destroy(&limit->lock);
 	clear_rules(&limit->rules);
+	free(limit->name);
 	free(limit);
+}
+
+const char *limit_name(const struct limit *limit)
+{
+	return limit->name;
 }
 
 /* --- Status ------------------------------------------------------------------------------ */

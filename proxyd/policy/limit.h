@@ -26,6 +26,9 @@ int limit_new(const struct config_listener *config, struct limit **out);
  */
 int limit_update(struct limit *limit, const struct config_listener *config);
 
+/* The listener's, which never changes. */
+const char *limit_name(const struct limit *limit);
+
 struct limit *limit_ref(struct limit *limit);
 void limit_unref(struct limit *limit); /* NULL is fine */
 

@@ -62,6 +62,7 @@ bool upstream_may_retry(struct upstream *upstream, uint64_t now_ms);
 
 const struct address *endpoint_address(const struct endpoint *endpoint);
 const char *endpoint_name(const struct endpoint *endpoint); /* "ADDR:PORT" */
+struct upstream *endpoint_upstream(const struct endpoint *endpoint);
 
 enum endpoint_event {
 	ENDPOINT_CONNECTED,

@@ -71,6 +71,8 @@ refused "--listen" run "${UPSTREAM[@]}" --listen
 refused "surplus" run "${BOTH[@]}" surplus
 refused "--frobnicate / --help" run "${BOTH[@]}" --frobnicate
 refused "--frobnicate / --help" status --frobnicate
+refused "--frobnicate / --help" connections --frobnicate
+refused "--upstream" connections --upstream
 refused "--frobnicate / --help" doctor --frobnicate
 refused "surplus" doctor surplus
 
@@ -97,7 +99,7 @@ refused "--control / --cgroup" accelerate --control "$TMP" --cgroup "$TMP" --sta
 refused "--duration 0 / 1ms" accelerate --cgroup "$TMP" --dry-run --duration 0
 
 # Help is no error.
-for command in "" run check status rules doctor; do
+for command in "" run check status connections rules doctor; do
 	# shellcheck disable=SC2086 # no word for the empty one
 	"$PROXYD" $command --help >"$TMP/out" 2>"$TMP/error" || fail "proxyd $command --help exits with $?"
 	grep -q '^usage: proxyd' "$TMP/out" || fail "proxyd $command --help does not say its usage"
@@ -122,6 +124,8 @@ free_port FRONT
 start_proxyd "${UPSTREAM[@]}" --listen "127.0.0.1:$FRONT" --lane relay
 cannot_print status --control "$CONTROL"
 cannot_print status --json --control "$CONTROL"
+cannot_print connections --control "$CONTROL"
+cannot_print connections --json --control "$CONTROL"
 stop_proxyd
 
 ((FAULTS == 0)) || fail "$FAULTS faults, see above"

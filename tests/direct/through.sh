@@ -16,6 +16,9 @@ accelerate_lists() {
 		jq "[.connections[] | $1] | length"
 }
 
+# Flows of which that is so. JQ-FILTER
+flows() { "$PROXYD" connections --json --control "$CONTROL" | jq "[.connections[] | select($1)] | length"; }
+
 begin_through
 
 # ---- a dialogue, IPv4 and IPv6, each lane beneath ----
@@ -33,6 +36,11 @@ for host in 127.0.0.1 ::1; do
 		assert_equal "$relayed" "$(carried)" "bytes through proxyd's sockets"
 		assert_equal 10 "$(accelerate_lists 'select(.reason == "in_lane" and .direct_bytes >= 6400)')" \
 			"sockets of the lane that are listed"
+		assert_equal 5 "$(flows '.lanes == {up: "direct", down: "direct"} and
+			.direct == {client: "in_lane", server: "in_lane"} and .bytes.up.direct >= 6400 and
+			.bytes.down.direct >= 6400 and .idle_ms <= .age_ms')" "flows of the lane that are listed"
+		assert_equal "$(direct_bytes)" "$("$PROXYD" connections --json --control "$CONTROL" |
+			jq '[.connections[].bytes.direct] | add')" "direct bytes of all flows"
 		# More than the window: the rest goes by TCP, behind it, and then direct again.
 		ends send 300000
 		ends drain
@@ -85,19 +93,22 @@ stop_through
 say "the idle timeout goes by direct bytes, too"
 
 # ---- who may not be paired ----
-left_out() { # WHY ARGS...
-	local why=$1
-	shift
+tells_why() { [[ $(flows ".direct == {client: \"$1\", server: \"$1\"}") == 1 ]]; } # REASON
+left_out() { # WHY REASON ARGS...
+	local why=$1 reason=$2
+	shift 2
 	start_through 127.0.0.1
 	start_ends 127.0.0.1 "$BACKEND" 1 --front "$FRONT" "$@"
 	ends talk 100 10
 	assert_equal 0 "$(direct_bytes)" "direct bytes, $why"
+	wait_until 20 tells_why "$reason" || fail "not '$reason' of both ends: $(
+		"$PROXYD" connections --control "$CONTROL")"
 	ends half 100000
 	end "$ENDS_PID"
 	stop_through
 }
-PYTHON=nobody left_out "of programs that are not known"
-left_out "of blocking sockets" --blocking
+PYTHON=nobody left_out "of programs that are not known" program
+left_out "of blocking sockets" blocking --blocking
 start_proxyd --listen "127.0.0.1:$FRONT" --upstream "127.0.0.1:$BACKEND"
 assert_equal false "$(proxyd_status '.direct_lane.wanted | tostring')" "direct lane by default"
 stop_proxyd
