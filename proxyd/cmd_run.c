@@ -146,11 +146,14 @@ static int reload(void *user)
 		err = proxy_follow(run->proxy, config);
 	if (!err)
 		watch(run);
-	if (err)
+	if (err) {
 		log_error("reload: %s is not taken on; the running config stays",
 			  run->settings.config_path);
-	else
+		/* Whoever has moved its file away need not know of the config. */
+		proxy_open_access_log(run->proxy);
+	} else {
 		log_notice("reload: %s is in force", run->settings.config_path);
+	}
 	notify_systemd("READY=1");
 	return err;
 }
@@ -239,6 +242,8 @@ static int start(struct run *run)
 		err = watcher_new(run->base, &run->watcher) ? -PROXY_EXIT_FAILED : watch(run);
 	if (!err)
 		err = open_control(run);
+	if (!err && proxy_open_access_log(run->proxy))
+		err = -PROXY_EXIT_FAILED;
 	if (!err && capabilities_drop())
 		log_warning("cannot drop capabilities that are not needed any more, ignoring");
 	if (!err)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "config/print.h"
+#include "control/access_log.h"
 #include "intake/listener.h"
 #include "log.h"
 #include "proxy.h"
@@ -245,13 +246,15 @@ static int switch_plan(struct proxy *proxy, struct plan *plan, bool *listening,
 int proxy_follow(struct proxy *proxy, struct config *config)
 {
 	bool *listening = calloc(config->listener_count + 1, sizeof(bool));
+	struct access_target target;
 	struct sockets sockets = {0};
 	struct plan *plan = NULL;
-	int err;
+	int err = listening ? access_target_open(&config->access_log, &target) : -ENOMEM;
 
-	if (!listening) {
+	if (err) {
 		config_free(config);
-		return -ENOMEM;
+		free(listening);
+		return err;
 	}
 	err = plan_new(config, proxy->plan, worker_now_ms(), &plan);
 	if (!err)
@@ -262,11 +265,13 @@ int proxy_follow(struct proxy *proxy, struct config *config)
 			plan_abandon(plan, proxy->plan);
 	}
 	if (err) {
+		access_target_close(&target);
 		close_sockets(&sockets);
 		plan_unref(plan);
 		free(listening);
 		return err;
 	}
+	access_log_follow(proxy->shared.access_log, &target);
 	err = switch_plan(proxy, plan, listening, &sockets);
 	close_sockets(&sockets);
 	proxy->reloads++;

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "control/access_log.h"
 #include "direct/offers.h"
 #include "log.h"
 #include "policy/watcher.h"
@@ -98,7 +99,7 @@ int proxy_new(const struct settings *settings, struct proxy **out)
 	proxy->shared.obeyed = &proxy->obeyed;
 	sem_init(&proxy->obeyed, 0, 0);
 	proxy->started_ms = worker_now_ms();
-	err = make_plan(proxy);
+	err = access_log_new(&proxy->shared.access_log) ? -PROXY_EXIT_FAILED : make_plan(proxy);
 	if (err) {
 		proxy_free(proxy);
 		return err;
@@ -197,6 +198,14 @@ int proxy_open_kernel_lane(struct proxy *proxy)
 	return err ? err : load_kernel_lane(proxy);
 }
 
+int proxy_open_access_log(struct proxy *proxy)
+{
+	struct access_target target;
+	int err = access_target_open(&proxy->plan->config->access_log, &target);
+
+	return err ? err : access_log_follow(proxy->shared.access_log, &target);
+}
+
 void proxy_open_direct_lane(struct proxy *proxy)
 {
 	const struct settings *settings = &proxy->settings;
@@ -275,6 +284,7 @@ void proxy_free(struct proxy *proxy)
 		return;
 	for (unsigned int i = 0; i < proxy->shared.worker_count; i++)
 		worker_free(proxy->shared.workers[i]);
+	access_log_free(proxy->shared.access_log);
 	offers_free(proxy->shared.offers);
 	kernel_lane_free(proxy->shared.kernel_lane);
 	sem_destroy(&proxy->obeyed);

@@ -46,6 +46,12 @@ int proxy_open_kernel_lane(struct proxy *proxy);
 /* Load the direct lane if settings->direct_lane asks for it; flows do without it if that fails. */
 void proxy_open_direct_lane(struct proxy *proxy);
 
+/*
+ * Open the access log that the config names, also anew, where it was moved away. Returns 0, or
+ * -errno when it has said what went wrong and nothing has changed.
+ */
+int proxy_open_access_log(struct proxy *proxy);
+
 /* Listen, and make the workers. `ports`, if not NULL, takes each listener's port. */
 int proxy_listen(struct proxy *proxy, uint16_t *ports);
 

@@ -43,6 +43,9 @@ enum error_kind {
 	ERROR_KINDS,
 };
 
+/* As in the status. */
+extern const char *const error_names[ERROR_KINDS];
+
 /* Why a mirror was given up. */
 enum mirror_loss {
 	MIRROR_UNREACHABLE, /* no endpoint, or none that could be connected */

@@ -2,6 +2,8 @@
 
 peer.py echo PORT               server: returns what it gets, and the end of the stream too
 peer.py full PORT               server: never accepts; its queue is full, so SYNs are dropped
+peer.py leave PORT fin|reset    server: reads a little, then leaves
+peer.py knock PORT COUNT        clients, one after the other: each leaves at once
 peer.py send PORT SECONDS       client of an echo server: exchanges random bytes, then half-closes
 peer.py hold PORT               client of an echo server: one exchange, then waits until it is cut off
 peer.py half-close PORT         client of an echo server: says all and shuts down at once, then reads
@@ -67,6 +69,25 @@ def full(port):
     say("full")
     while True:
         time.sleep(60)
+
+
+def leave(port, how):
+    listener = listen(port, 128)
+    while True:
+        connection, _ = listener.accept()
+        connection.recv(1)
+        if how == "reset":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+
+def knock(port, count):
+    for _ in range(int(count)):
+        try:
+            connect(port).close()
+        except ConnectionError:
+            pass
+    say("knocked")
 
 
 def receive(client, received):
@@ -177,6 +198,6 @@ def crowd(port, count):
 if __name__ == "__main__":
     commands = {
         "echo": echo, "full": full, "send": send, "hold": hold, "half-close": half_close,
-        "reset": reset, "closed": closed, "crowd": crowd,
+        "reset": reset, "closed": closed, "crowd": crowd, "leave": leave, "knock": knock,
     }
     commands[sys.argv[1]](int(sys.argv[2]), *sys.argv[3:])

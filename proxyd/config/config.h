@@ -289,6 +289,16 @@ struct config_acceleration {
 /* The key of a list with more members than a program takes; NULL: there is none. */
 const char *config_acceleration_excess(const struct config_acceleration *acceleration);
 
+enum access_flows {
+	ACCESS_ALL,
+	ACCESS_FAILED,
+};
+
+struct config_access_log {
+	char *to; /* NULL: there is none */
+	enum access_flows flows;
+};
+
 struct config {
 	char *path; /* of the file; NULL: from options */
 
@@ -303,6 +313,7 @@ struct config {
 	struct string_list direct_programs; /* besides the known ones */
 	char *pin;
 
+	struct config_access_log access_log;
 	uint64_t drain_timeout;
 	struct string_list dns_servers; /* empty: /etc/resolv.conf */
 

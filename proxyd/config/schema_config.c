@@ -264,6 +264,37 @@ static const struct schema_object route = {
 	.one_of = route_one_of,
 };
 
+/* ---- The access log ----------------------------------------------------------------------- */
+
+#define ACCESS(member) FIELD(struct config_access_log, member)
+
+static const struct schema_choice access_flows[] = {
+	{"all", ACCESS_ALL, "every one"},
+	{"failed", ACCESS_FAILED, "those that did not end by their ends' closing"},
+	{0},
+};
+
+static const struct schema_key access_keys[] = {
+	{"to",
+	 "`stderr` (under systemd: the journal), `stdout`, or the path of a file, which is made if "
+	 "it is not there, with mode 0640; a reload opens it anew.",
+	 .type = &value_log_target, ACCESS(to), .required = true,
+	 .example = "/var/log/proxyd/access.log"},
+	{"flows", "Of which flows.", .type = &value_choice, ACCESS(flows), .otherwise = "`all`",
+	 .choices = access_flows},
+};
+
+static const struct schema_object access_log = {
+	.title = "access_log",
+	.name = "access_log",
+	.help = "A line of JSON for each flow when it ends, also one that was turned away "
+		"(proxyd(8), ACCESS LOG). It never holds flows up: lines that cannot be written "
+		"are "
+		"dropped, and counted in the status. A single value is `to`.",
+	KEYS(access_keys),
+	.shorthand = "to",
+};
+
 /* ---- The file ----------------------------------------------------------------------------- */
 
 #define CONFIG(member) FIELD(struct config, member)
@@ -302,6 +333,7 @@ static const struct schema_key config_keys[] = {
 	 .type = &value_names, CONFIG(direct_programs), .otherwise = "none", .restart = true},
 	{"pin", "BPF file system, where the direct lane keeps what must outlive proxyd.",
 	 .type = &value_path, CONFIG(pin), .otherwise = "`/sys/fs/bpf`", .restart = true},
+	{"access_log", "", .object = &access_log, .offset = offsetof(struct config, access_log)},
 	{"drain_timeout", "On SIGTERM, let live flows finish for this long.", .type = &value_time,
 	 CONFIG(drain_timeout), .fallback = "30s", .max = TIME_MAX},
 	{"dns_servers", "Whom to ask for the addresses of endpoints.", .type = &value_nameservers,

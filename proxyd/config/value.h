@@ -64,6 +64,7 @@ extern const struct value_type value_upstream;
 extern const struct value_type value_name;
 extern const struct value_type value_text;
 extern const struct value_type value_path;
+extern const struct value_type value_log_target;
 extern const struct value_type value_interface;
 extern const struct value_type value_url_path;
 extern const struct value_type value_authority;

@@ -70,6 +70,13 @@ static int check_name(const char *text, const char **why)
 	return 0;
 }
 
+static int check_log_target(const char *text, const char **why)
+{
+	if (strcmp(text, "stderr") && strcmp(text, "stdout") && *text != '/')
+		return fail(why, "it is none of stderr, stdout, and a path that begins with '/'");
+	return 0;
+}
+
 /* What Linux takes, dev_valid_name(): no slash, colon or space, not "." or "..". */
 static int check_interface(const char *text, const char **why)
 {
@@ -113,6 +120,13 @@ const struct value_type value_name = {
 const struct value_type value_text = {TEXT, .name = "text"};
 
 const struct value_type value_path = {TEXT, .name = "path"};
+
+const struct value_type value_log_target = {
+	TEXT,
+	.name = "log target",
+	.pattern = "stderr|stdout|/.*",
+	.check = check_log_target,
+};
 
 const struct value_type value_interface = {
 	TEXT,

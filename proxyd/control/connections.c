@@ -75,7 +75,7 @@ static json_t *direct_json(const struct account *account)
 	return json_pack("{s:s?,s:s?}", "client", client, "server", server);
 }
 
-static json_t *address_json(const struct address *address)
+json_t *connection_address_json(const struct address *address)
 {
 	char text[ADDRESS_TEXT];
 
@@ -87,12 +87,12 @@ json_t *connection_json(const struct account *account)
 	return json_pack("{s:I,s:s,s:s?,s:o,s:s?,s:o,s:o,s:I,s:I,s:o,s:{s:s,s:s},s:o}", "id",
 			 (json_int_t)account->id, "state", state_names[account->state], "listener",
 			 *account->listener ? account->listener : NULL, "client",
-			 address_json(&account->client), "upstream",
+			 connection_address_json(&account->client), "upstream",
 			 *account->upstream ? account->upstream : NULL, "endpoint",
-			 address_json(&account->endpoint), "source", address_json(&account->source),
-			 "age_ms", (json_int_t)account->age_ms, "idle_ms",
-			 (json_int_t)account->idle_ms, "bytes",
-			 connection_bytes_json(account->bytes), "lanes", "up",
+			 connection_address_json(&account->endpoint), "source",
+			 connection_address_json(&account->source), "age_ms",
+			 (json_int_t)account->age_ms, "idle_ms", (json_int_t)account->idle_ms,
+			 "bytes", connection_bytes_json(account->bytes), "lanes", "up",
 			 lane_names[account->lanes[SL_UP]], "down",
 			 lane_names[account->lanes[SL_DOWN]], "direct", direct_json(account));
 }

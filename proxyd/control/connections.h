@@ -20,6 +20,9 @@ json_t *connections_json(const struct proxy *proxy, const json_t *request);
 /* One flow. A new reference, or NULL. */
 json_t *connection_json(const struct account *account);
 
+/* null for one of length 0. */
+json_t *connection_address_json(const struct address *address);
+
 /* Bytes by lane, in all and for each direction, as everywhere where they are told. */
 json_t *connection_bytes_json(const uint64_t bytes[2][ACCOUNT_LANES]);
 

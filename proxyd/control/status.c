@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/access_log.h"
 #include "control/connections.h"
 #include "direct/offers.h"
 #include "direct/report.h"
@@ -14,29 +15,6 @@ static const char *const fallback_names[FALLBACK_REASONS] = {
 	[FALLBACK_HALF_CLOSED] = "half_closed",
 	[FALLBACK_REFUSED] = "refused",
 	[FALLBACK_SMALL_WRITES] = "small_writes",
-};
-
-static const char *const error_names[ERROR_KINDS] = {
-	[ERROR_CONNECT_REFUSED] = "connect_refused",
-	[ERROR_CONNECT_TIMEOUT] = "connect_timeout",
-	[ERROR_CONNECT_OTHER] = "connect_other",
-	[ERROR_RESET_DOWNSTREAM] = "reset_downstream",
-	[ERROR_RESET_UPSTREAM] = "reset_upstream",
-	[ERROR_IDLE_TIMEOUT] = "idle_timeout",
-	[ERROR_DRAIN_TIMEOUT] = "drain_timeout",
-	[ERROR_ACCEPT] = "accept",
-	[ERROR_RESOURCES] = "resources",
-	[ERROR_UNTRIMMED] = "untrimmed",
-	[ERROR_LIFETIME] = "lifetime",
-	[ERROR_PROXY_HEADER] = "proxy_header",
-	[ERROR_DENIED] = "denied",
-	[ERROR_MAX_FLOWS] = "max_flows",
-	[ERROR_SOURCE_FLOWS] = "source_flows",
-	[ERROR_SOURCE_RATE] = "source_rate",
-	[ERROR_QUEUE_TIMEOUT] = "queue_timeout",
-	[ERROR_NO_ROUTE] = "no_route",
-	[ERROR_REJECTED] = "rejected",
-	[ERROR_NO_ENDPOINT] = "no_endpoint",
 };
 
 static const char *const loss_names[MIRROR_LOSSES] = {
@@ -180,6 +158,7 @@ json_t *status_json(const struct proxy *proxy)
 		"listeners", listeners_json(proxy), "upstreams", upstreams_json(proxy), "mirrors",
 		mirrors_json(proxy));
 	json_object_set_new(status, "direct_lane", direct_lane_json(proxy, &direct));
+	json_object_set_new(status, "access_log", access_log_json(proxy->shared.access_log));
 	return status;
 }
 

@@ -73,14 +73,6 @@ static void count(const struct flow *flow, const struct offer_sight *direct,
 	}
 }
 
-void account_bytes(const struct flow *flow, uint64_t bytes[2][ACCOUNT_LANES])
-{
-	struct offer_sight direct;
-
-	offer_look(flow, &direct);
-	count(flow, &direct, bytes);
-}
-
 static enum account_offer offer_of(const struct flow *flow)
 {
 	if (!flow->worker->proxy->offers)
@@ -113,13 +105,16 @@ static void find_lanes(const struct flow *flow, struct account *out)
 
 static void find_addresses(const struct flow *flow, struct account *out)
 {
+	const struct setup *setup = flow->setup;
 	int fd = flow->fds[UPSTREAM];
 
 	out->client = flow->source;
 	if (flow->endpoint)
 		out->endpoint = *endpoint_address(flow->endpoint);
-	else if (flow->setup && flow->setup->route && !flow->setup->upstream)
-		out->endpoint = flow->setup->destination;
+	else if (setup && setup->tried_count)
+		out->endpoint = *endpoint_address(setup->tried[setup->tried_count - 1]);
+	else if (setup && setup->route && setup->route->action == ROUTE_ORIGINAL)
+		out->endpoint = setup->destination;
 	if (fd < 0 || flow->state < FLOW_OPEN)
 		return;
 	out->source.length = sizeof(out->source.ipv6);
@@ -132,25 +127,38 @@ static void find_addresses(const struct flow *flow, struct account *out)
 		out->endpoint.length = 0;
 }
 
+static void describe(const struct flow *flow, const struct offer_sight *direct, struct account *out)
+{
+	*out = (struct account){
+		.id = flow->id,
+		.state = flow->state,
+		.offer = (uint8_t)offer_of(flow),
+	};
+	count(flow, direct, out->bytes);
+	find_addresses(flow, out);
+	snprintf(out->listener, sizeof(out->listener), "%s", account_listener(flow));
+	snprintf(out->upstream, sizeof(out->upstream), "%s", account_upstream(flow));
+}
+
+void account_close(const struct flow *flow, struct account *out)
+{
+	struct offer_sight direct;
+
+	offer_look(flow, &direct);
+	describe(flow, &direct, out);
+}
+
 void account_take(const struct flow *flow, struct account *out)
 {
 	uint64_t now_ms = worker_now_ms();
 	struct offer_sight direct;
 
-	*out = (struct account){
-		.id = flow->id,
-		.age_ms = now_ms - flow->born_ms,
-		.state = flow->state,
-		.offer = (uint8_t)offer_of(flow),
-	};
 	offer_look(flow, &direct);
+	describe(flow, &direct, out);
 	memcpy(out->reasons, direct.reasons, sizeof(out->reasons));
+	out->age_ms = now_ms - flow->born_ms;
 	out->idle_ms = out->age_ms;
 	if (flow->state == FLOW_OPEN || flow->state == FLOW_RESETTING)
 		out->idle_ms = now_ms - last_active_ms(flow, &direct);
-	count(flow, &direct, out->bytes);
 	find_lanes(flow, out);
-	find_addresses(flow, out);
-	snprintf(out->listener, sizeof(out->listener), "%s", account_listener(flow));
-	snprintf(out->upstream, sizeof(out->upstream), "%s", account_upstream(flow));
 }

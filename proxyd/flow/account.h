@@ -49,8 +49,11 @@ const char *account_upstream(const struct flow *flow);
 /* In the flow's worker. Asks the kernel: a few microseconds. */
 void account_take(const struct flow *flow, struct account *out);
 
-/* The part of it that is the bytes. */
-void account_bytes(const struct flow *flow, uint64_t bytes[2][ACCOUNT_LANES]);
+/*
+ * What is left to tell when its sockets are closed, and nothing else is freed: who it was, where it
+ * was to go, if that is still known, and its bytes.
+ */
+void account_close(const struct flow *flow, struct account *out);
 
 /* Worker clock, ms: when a byte of an open flow last moved, in whatever lane. */
 uint64_t account_last_active_ms(const struct flow *flow);

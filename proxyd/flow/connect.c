@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Connecting a new flow to an endpoint of its upstream, or to its original destination. */
+#define _GNU_SOURCE
 #include "flow/connect.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 
 #include "flow/header.h"
 #include "flow/kernel_lane.h"
+#include "flow/record.h"
 #include "flow/setup.h"
 #include "flow/worker.h"
 #include "log.h"
@@ -70,7 +72,7 @@ static void report_failure(struct flow *flow, int err, bool again)
 {
 	char to[ADDRESS_TEXT], client[ADDRESS_TEXT];
 
-	stats_add(&flow->worker->stats.errors[connect_error_kind(err)], 1);
+	flow_fault(flow, connect_error_kind(err), strerrordesc_np(err));
 	if (worker_may_log(flow->worker))
 		log_warning("client %s: cannot connect to %s: %s%s%s",
 			    address_format(&flow->source, client), upstream_text(flow, to),
@@ -82,7 +84,11 @@ static void report_no_endpoint(struct flow *flow, const char *why)
 {
 	char client[ADDRESS_TEXT];
 
-	stats_add(&flow->worker->stats.errors[ERROR_NO_ENDPOINT], 1);
+	/* Where one was tried, why that failed says more. */
+	if (flow->setup->tried_count)
+		stats_add(&flow->worker->stats.errors[ERROR_NO_ENDPOINT], 1);
+	else
+		flow_fault(flow, ERROR_NO_ENDPOINT, why);
 	if (worker_may_log(flow->worker))
 		log_warning("client %s: no endpoint of upstream %s: %s; client closed",
 			    address_format(&flow->source, client),
@@ -270,8 +276,9 @@ void connect_failed(struct flow *flow, int err)
 void connect_start(struct flow *flow)
 {
 	flow->state = FLOW_CONNECTING;
+	record_connect(flow);
 	if (watch_connecting(flow, DOWNSTREAM)) {
-		stats_add(&flow->worker->stats.errors[ERROR_RESOURCES], 1);
+		flow_fault(flow, ERROR_RESOURCES, NULL);
 		flow_abort(flow);
 		return;
 	}
@@ -297,7 +304,7 @@ void connect_ready(struct flow *flow, enum side side, uint32_t events)
 	if (side == DOWNSTREAM) {
 		/* Nothing was read yet: whatever came is looked at once the flow is open. */
 		if (events & EPOLLERR)
-			flow_abort(flow);
+			flow_gone(flow);
 		return;
 	}
 	if ((events & (EPOLLERR | EPOLLHUP)) &&

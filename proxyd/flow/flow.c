@@ -15,6 +15,7 @@
 #include "flow/mirror.h"
 #include "flow/offer.h"
 #include "flow/pump.h"
+#include "flow/record.h"
 #include "flow/relay.h"
 #include "flow/setup.h"
 #include "flow/splicer.h"
@@ -128,6 +129,7 @@ void flow_close(struct flow *flow, bool abort)
 	}
 	flow_close_socket(flow, DOWNSTREAM, abort);
 	flow_close_socket(flow, UPSTREAM, abort);
+	record_end(flow);
 	offer_withdraw(flow);
 	if (flow->pair) {
 		splice_pair_free(flow->pair);
@@ -156,9 +158,23 @@ void flow_abort(struct flow *flow)
 	flow_close(flow, true);
 }
 
+void flow_fault(struct flow *flow, enum error_kind kind, const char *detail)
+{
+	stats_add(&flow->worker->stats.errors[kind], 1);
+	flow->fault = (uint8_t)(kind + 1);
+	if (flow->record)
+		flow->record->detail = detail;
+}
+
+void flow_gone(struct flow *flow)
+{
+	flow->fault = 0;
+	flow_abort(flow);
+}
+
 void flow_break(struct flow *flow)
 {
-	stats_add(&flow->worker->stats.errors[ERROR_UNTRIMMED], 1);
+	flow_fault(flow, ERROR_UNTRIMMED, NULL);
 	flow_abort(flow);
 }
 
@@ -234,15 +250,11 @@ static void set_lane(struct flow *flow, int d, enum sl_lane lane)
 
 void flow_reset(struct flow *flow, int side)
 {
-	struct worker *worker = flow->worker;
-
 	if (flow->state == FLOW_RESETTING && flow->reset_side != side)
 		flow_abort(flow);
 	if (flow->state != FLOW_OPEN)
 		return;
-	stats_add(&worker->stats.errors[side == DOWNSTREAM ? ERROR_RESET_DOWNSTREAM
-							   : ERROR_RESET_UPSTREAM],
-		  1);
+	flow_fault(flow, side == DOWNSTREAM ? ERROR_RESET_DOWNSTREAM : ERROR_RESET_UPSTREAM, NULL);
 	flow->state = FLOW_RESETTING;
 	flow->reset_side = (uint8_t)side;
 	relay_drop(flow, !side);
@@ -344,6 +356,8 @@ void flow_opened(struct flow *flow)
 	const struct proxy_shared *proxy = flow->worker->proxy;
 
 	flow->state = FLOW_OPEN;
+	flow->fault = 0;
+	record_opened(flow);
 	adopt(flow, flow->setup->options);
 	touch(flow);
 	flow->wants_kernel = flow_for_kernel_lane(flow);
@@ -442,7 +456,6 @@ static void end(struct flow *flow)
 
 void flow_expired(struct flow *flow)
 {
-	struct worker *worker = flow->worker;
 	uint64_t timeout = flow->idle_timeout;
 
 	if (flow->state == FLOW_HEADER || flow->state == FLOW_QUEUED ||
@@ -463,12 +476,12 @@ void flow_expired(struct flow *flow)
 		}
 	}
 	if (flow->state == FLOW_OPEN)
-		stats_add(&worker->stats.errors[ERROR_IDLE_TIMEOUT], 1);
+		flow_fault(flow, ERROR_IDLE_TIMEOUT, NULL);
 	end(flow);
 }
 
 void flow_outlived(struct flow *flow)
 {
-	stats_add(&flow->worker->stats.errors[ERROR_LIFETIME], 1);
+	flow_fault(flow, ERROR_LIFETIME, NULL);
 	end(flow);
 }

@@ -17,6 +17,7 @@
 #include "flow/gather.h"
 #include "flow/traffic.h"
 #include "sidelane/shared.h"
+#include "stats.h"
 
 TAILQ_HEAD(flow_list, flow);
 
@@ -26,6 +27,7 @@ struct limit;
 struct mirror;
 struct offer;
 struct pipe;
+struct record;
 struct setup;
 struct share;
 struct splice_pair;
@@ -111,6 +113,7 @@ struct flow {
 	struct mirror *mirror;     /* gets a copy of what goes up; NULL: none */
 	struct splice_pair *pair;  /* NULL while neither socket is enrolled */
 	struct offer *offer;       /* to the direct lane; NULL: none */
+	struct record *record;     /* for the access log; NULL: none */
 	uint64_t id;               /* of no other flow while proxyd runs */
 	uint64_t born_ms;          /* worker clock: when it was accepted */
 	uint64_t idle_timeout;     /* ms; 0: none */
@@ -125,6 +128,8 @@ struct flow {
 	uint8_t state;         /* enum flow_state */
 	uint8_t polls;         /* polls in a row that found nothing new: back off */
 	uint8_t reset_side;    /* FLOW_RESETTING: who sent the RST */
+	uint8_t ended_by;      /* 1 + enum side: who sent the first FIN; 0: nobody yet */
+	uint8_t fault;         /* 1 + enum error_kind: what went wrong last; 0: nothing */
 	uint8_t offering;      /* enum offer_state: to the direct lane */
 	bool paired;           /* both sockets are enrolled and each other's peer */
 	bool wants_kernel;     /* to enter the kernel lane when nothing is held or unread */
@@ -150,6 +155,12 @@ void flow_outlived(struct flow *flow);
 
 /* Abort: both sides see a RST. */
 void flow_abort(struct flow *flow);
+
+/* Count what went wrong with it. `detail`: what else there is to say, for ever; NULL: nothing. */
+void flow_fault(struct flow *flow, enum error_kind kind, const char *detail);
+
+/* Abort: the client has left before it was served. */
+void flow_gone(struct flow *flow);
 
 /* Abort because the verdict program had to drop bytes. */
 void flow_break(struct flow *flow);

@@ -18,7 +18,7 @@ static void refuse(struct flow *flow, const char *why)
 {
 	char peer[ADDRESS_TEXT];
 
-	stats_add(&flow->worker->stats.errors[ERROR_PROXY_HEADER], 1);
+	flow_fault(flow, ERROR_PROXY_HEADER, why);
 	if (worker_may_log(flow->worker))
 		log_warning("listener %s: %s %s; it was reset", flow->setup->listener->name,
 			    address_format(&flow->source, peer), why);
@@ -104,7 +104,7 @@ void header_await(struct flow *flow)
 		header_look(flow, false);
 		return;
 	}
-	stats_add(&flow->worker->stats.errors[ERROR_RESOURCES], 1);
+	flow_fault(flow, ERROR_RESOURCES, NULL);
 	flow_abort(flow);
 }
 

@@ -222,6 +222,8 @@ static ssize_t take(struct flow *flow, int d, size_t room)
 	if (taken == -EPIPE || taken == -ENOMEM)
 		return taken;
 	direction->state = DIRECTION_ENDING;
+	if (!taken && !flow->ended_by)
+		flow->ended_by = (uint8_t)(d + 1);
 	if (taken < 0)
 		flow_reset(flow, d);
 	return 0;
@@ -257,7 +259,7 @@ static bool pump_once(struct flow *flow, int d, ssize_t *budget)
 		return false;
 	}
 	if (moved < 0) {
-		stats_add(&flow->worker->stats.errors[ERROR_RESOURCES], 1);
+		flow_fault(flow, ERROR_RESOURCES, NULL);
 		flow_abort(flow);
 		return false;
 	}

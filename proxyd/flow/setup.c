@@ -10,6 +10,7 @@
 #include "flow/connect.h"
 #include "flow/header.h"
 #include "flow/mirror.h"
+#include "flow/record.h"
 #include "flow/worker.h"
 #include "intake/destination.h"
 #include "policy/route.h"
@@ -19,7 +20,7 @@
 
 static void reject(struct flow *flow, enum error_kind why)
 {
-	stats_add(&flow->worker->stats.errors[why], 1);
+	flow_fault(flow, why, NULL);
 	flow_abort(flow);
 }
 
@@ -141,7 +142,7 @@ static void follow_route(struct flow *flow, const struct config_route *route)
 		reject(flow, ERROR_REJECTED);
 		return;
 	case ROUTE_CLOSE:
-		stats_add(&flow->worker->stats.errors[ERROR_REJECTED], 1);
+		flow_fault(flow, ERROR_REJECTED, NULL);
 		close_quietly(flow);
 		return;
 	}
@@ -211,7 +212,7 @@ void setup_ready(struct flow *flow, uint32_t events)
 {
 	flow->setup->heard_end |= (events & EPOLLRDHUP) != 0;
 	if (events & EPOLLERR)
-		flow_abort(flow);
+		flow_gone(flow);
 	else if (flow->state == FLOW_HEADER)
 		header_look(flow, flow->setup->heard_end);
 	else if (flow->state == FLOW_INSPECTING)
@@ -323,6 +324,7 @@ void setup_start(struct worker *worker, struct plan *plan, unsigned int listener
 	flow->source = *client;
 	flow->id = stats_get(&worker->stats.flows_total) * SL_WORKERS_MAX + worker->index;
 	flow->born_ms = worker_now_ms();
+	record_begin(flow);
 	flow->fds[DOWNSTREAM] = fd;
 	flow->fds[UPSTREAM] = -1;
 	stats_add(&worker->stats.flows_total, 1);

@@ -165,7 +165,7 @@ static void abort_all(struct worker *worker)
 		struct flow *flow =
 			(struct flow *)(void *)((char *)first - offsetof(struct flow, deadline));
 
-		stats_add(&worker->stats.errors[ERROR_DRAIN_TIMEOUT], 1);
+		flow_fault(flow, ERROR_DRAIN_TIMEOUT, NULL);
 		flow_abort(flow);
 	}
 }

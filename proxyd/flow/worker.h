@@ -38,6 +38,7 @@ struct proxy_shared {
 	struct room *room;
 	struct kernel_lane *kernel_lane; /* NULL: relay only */
 	struct offers *offers;           /* to the direct lane; NULL: there is none */
+	struct access_log *access_log;   /* may be off */
 	bool sock_ops;                   /* sockets are enrolled at ESTABLISHED */
 	struct worker *workers[SL_WORKERS_MAX];
 	unsigned int worker_count;

@@ -24,7 +24,7 @@ begin_through
 # ---- a dialogue, IPv4 and IPv6, each lane beneath ----
 for host in 127.0.0.1 ::1; do
 	for lane in relay auto; do
-		start_through "$host" --lane "$lane"
+		ACCESS_LOG=$TMP/access.log start_through "$host" --lane "$lane"
 		start_ends "$host" "$BACKEND" 5 --front "$FRONT"
 		ends talk 5
 		assert_equal 0 "$(proxyd_status .direct_lane.offered)" "flows offered after five turns"
@@ -49,7 +49,12 @@ for host in 127.0.0.1 ::1; do
 		ends half 200000
 		end "$ENDS_PID"
 		assert_no_active_flows
+		expected=$(direct_bytes)
 		stop_through
+		assert_equal "5 $expected" "$(jq -s -r 'map(select(.end | startswith("closed_"))) |
+			"\(length) \(map(select(.bytes.up.direct >= 6400 and .bytes.down.direct >= 6400) | .bytes.direct) | add)"' \
+			"$TMP/access.log")" "lines of the access log, and the direct bytes in them"
+		rm "$TMP/access.log"
 	done
 done
 say "dialogues of 5 flows over IPv4 and IPv6, relay and auto beneath: all direct, all counted"

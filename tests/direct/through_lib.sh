@@ -18,6 +18,7 @@ start_through() { # HOST OPTIONS...
 	cat >"$TMP/through.yaml" <<-END
 		direct_lane: true
 		direct_programs: [$PYTHON, memcslap]
+		${ACCESS_LOG:+access_log: $ACCESS_LOG}
 		pin: $PIN
 		listeners:
 		  - address: "$address:$FRONT"

@@ -68,7 +68,8 @@ Test(config_errors, files)
 		{LISTENER, "f:1:1: 'routes' is missing; add it, as in routes: {upstream: web}\n"},
 		{"frobnicate: 1\n" REST,
 		 "f:1:1: frobnicate: there is no such key; the keys of the file are workers, lane, "
-		 "window, control, cgroup, direct_lane, direct_programs, pin, drain_timeout, "
+		 "window, control, cgroup, direct_lane, direct_programs, pin, access_log, "
+		 "drain_timeout, "
 		 "dns_servers, listeners, upstreams, "
 		 "routes, original_destination, acceleration\n"},
 		{LISTENER CLOSE "---\n" LISTENER,
@@ -175,7 +176,8 @@ Test(config_errors, keys)
 		 "'endpoints'?\n"},
 		{"zzzzzzzzz: 1\n" REST,
 		 "f:1:1: zzzzzzzzz: there is no such key; the keys of the file are workers, lane, "
-		 "window, control, cgroup, direct_lane, direct_programs, pin, drain_timeout, "
+		 "window, control, cgroup, direct_lane, direct_programs, pin, access_log, "
+		 "drain_timeout, "
 		 "dns_servers, listeners, upstreams, "
 		 "routes, original_destination, acceleration\n"},
 		{"<<: {lan: auto}\n" REST,
@@ -188,12 +190,14 @@ Test(config_errors, keys)
 		 "f:1:6: routes[0]: there are merges (<<) in merges, more than 8 deep\n"},
 		{"\"a\\tb\\x01\": 1\n" REST,
 		 "f:1:1: a?b?: there is no such key; the keys of the file are workers, lane, "
-		 "window, control, cgroup, direct_lane, direct_programs, pin, drain_timeout, "
+		 "window, control, cgroup, direct_lane, direct_programs, pin, access_log, "
+		 "drain_timeout, "
 		 "dns_servers, listeners, upstreams, "
 		 "routes, original_destination, acceleration\n"},
 		{"é: 1\n" LISTENER "window: big\n" CLOSE,
 		 "f:1:1: é: there is no such key; the keys of the file are workers, lane, window, "
-		 "control, cgroup, direct_lane, direct_programs, pin, drain_timeout, dns_servers, "
+		 "control, cgroup, direct_lane, direct_programs, pin, access_log, drain_timeout, "
+		 "dns_servers, "
 		 "listeners, upstreams, routes, "
 		 "original_destination, acceleration\n"
 		 "f:3:9: window: it is no size, as in 4MiB or 65536\n"},

@@ -179,6 +179,15 @@ Test(config_errors, texts)
 		{LISTENER_OF "  deny: [10.0.0.0/8, x]\n" CLOSE,
 		 "f:3:22: listeners[0].deny[1]: it is no IP address or range, as in 10.0.0.0/8 or "
 		 "2001:db8::/32\n"},
+		{"access_log: access.log\n" REST,
+		 "f:1:13: access_log: it is none of stderr, stdout, and a path that begins with "
+		 "'/'\n"},
+		{"access_log: {to: \"\", flows: some}\n" REST,
+		 "f:1:18: access_log.to: it is empty; give it a value, or leave it out\n"
+		 "f:1:29: access_log.flows: there is no 'some'; there is all and failed\n"},
+		{"access_log: {flows: failed}\n" REST,
+		 "f:1:13: access_log: 'to' is missing; add it, as in to: "
+		 "/var/log/proxyd/access.log\n"},
 		{"dns_servers: [127.0.0.1, localhost]\n" REST,
 		 "f:1:26: dns_servers[1]: it is no address of a name server, as in 192.0.2.53 or "
 		 "[2001:db8::53]:53\n"},

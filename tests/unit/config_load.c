@@ -43,6 +43,8 @@ Test(config_load, defaults_of_the_process)
 	cr_expect_str_eq(config->control, SETTINGS_CONTROL_DEFAULT);
 	cr_expect_null(config->cgroup);
 	cr_expect_eq(config->drain_timeout, 30000);
+	cr_expect_null(config->access_log.to);
+	cr_expect_eq(config->access_log.flows, ACCESS_ALL);
 	cr_expect_eq(config->dns_servers.count, 0);
 	cr_expect_eq(config->direct.connect_timeout, 10000);
 	cr_expect_eq(config->direct.idle_timeout, 3600000);

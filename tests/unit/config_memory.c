@@ -47,7 +47,8 @@ char *__wrap_strdup(const char *text)
 }
 
 static const char good[] =
-	"control: ${HOME}/$${x}\ndns_servers: [192.0.2.53, 192.0.2.54]\n"
+	"access_log: {to: /x, flows: failed}\ncontrol: ${HOME}/$${x}\ndns_servers: [192.0.2.53, "
+	"192.0.2.54]\n"
 	"listeners:\n"
 	"- {name: a, address: 127.0.0.1:1, allow: [10.0.0.0/8, 192.0.2.0/24]}\n"
 	"- {address: 127.0.0.1:2, deny: 10.9.0.0/16}\n"

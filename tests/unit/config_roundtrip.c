@@ -82,6 +82,7 @@ static json_t *text_value(struct maker *maker, const struct value_type *type)
 	static const char *const servers[] = {"192.0.2.53", "[2001:db8::53]:5353", "::1"};
 	static const char *const paths[] = {"/", "/a/b", "/run/x y", "/\xc3\xa9", "/$${x", "/a: b"};
 	static const char *const authorities[] = {"x", "x:80", "[::1]", "!"};
+	static const char *const targets[] = {"stderr", "stdout", "/var/log/x y"};
 	static const char *const interfaces[] = {"eth0", "lo", "null", "1e3", "br-1.2"};
 
 	if (type == &value_text || type == &value_alpns)
@@ -100,6 +101,8 @@ static json_t *text_value(struct maker *maker, const struct value_type *type)
 		return json_string(one_of(maker, authorities, COUNT(authorities)));
 	if (type == &value_interface)
 		return json_string(one_of(maker, interfaces, COUNT(interfaces)));
+	if (type == &value_log_target)
+		return json_string(one_of(maker, targets, COUNT(targets)));
 	cr_assert(type == &value_name, "the test knows nothing of the type '%s'", type->name);
 	return json_sprintf("%s%u", chance(maker, 50) ? "n-" : "1e", maker->number++);
 }
