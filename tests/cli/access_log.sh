@@ -23,6 +23,7 @@ free_port REFUSED_FRONT
 free_port DENIED
 free_port REJECTED
 free_port IDLE
+free_port RETRIED
 free_port SILENT_FRONT
 free_port RESETS_FRONT
 free_port LEAVES_FRONT
@@ -41,6 +42,7 @@ write_config() { # ACCESS_LOG
 		  - {name: refused, address: "127.0.0.1:$REFUSED_FRONT"}
 		  - {name: denied, address: "127.0.0.1:$DENIED", deny: 127.0.0.0/8}
 		  - {name: rejected, address: "127.0.0.1:$REJECTED"}
+		  - {name: retried, address: "127.0.0.1:$RETRIED"}
 		  - {name: idle, address: "127.0.0.1:$IDLE"}
 		  - {name: silent, address: "127.0.0.1:$SILENT_FRONT"}
 		  - {name: resets, address: "127.0.0.1:$RESETS_FRONT"}
@@ -48,12 +50,14 @@ write_config() { # ACCESS_LOG
 		upstreams:
 		  - {name: echo, endpoints: ["127.0.0.1:$BACKEND"]}
 		  - {name: impatient, endpoints: ["127.0.0.1:$BACKEND"], timeouts: {idle: 200ms}}
+		  - {name: both, endpoints: ["127.0.0.1:$REFUSED", "127.0.0.1:$BACKEND"]}
 		  - {name: refusing, endpoints: ["127.0.0.1:$REFUSED"]}
 		  - {name: silent, endpoints: ["127.0.0.1:$SILENT"], timeouts: {connect: 1h}}
 		  - {name: resetting, endpoints: ["127.0.0.1:$RESETS"]}
 		  - {name: leaving, endpoints: ["127.0.0.1:$LEAVES"]}
 		routes:
 		  - {match: {listener: refused}, upstream: refusing}
+		  - {match: {listener: retried}, upstream: both}
 		  - {match: {listener: rejected}, reject: reset}
 		  - {match: {listener: idle}, upstream: impatient}
 		  - {match: {listener: silent}, upstream: silent}
@@ -65,7 +69,7 @@ write_config() { # ACCESS_LOG
 reload() { "$PROXYD" reload --control "$CONTROL" || fail "no reload: $(cat "$PROXYD_LOG")"; }
 # A client that sends so much and waits for what the other side does. PORT [BYTES]
 visit() { "${PEER[@]}" closed "$@" >/dev/null || fail "a client of port $1"; }
-talk() { "${PEER[@]}" half-close "$FRONT" >/dev/null || fail "a flow of port $FRONT"; }
+talk() { "${PEER[@]}" half-close "${1:-$FRONT}" >/dev/null || fail "a flow of port ${1:-$FRONT}"; } # [PORT]
 count_of() { proxyd_status ".access_log.$1"; } # lines|dropped|failed
 
 spawn echo "${PEER[@]}" echo "$BACKEND"
@@ -103,6 +107,12 @@ expect_line '.end == "reset_upstream" and .upstream == "resetting"' "a flow that
 visit "$REFUSED_FRONT"
 expect_line ".end == \"connect_refused\" and .detail == \"Connection refused\" and .endpoint == \"127.0.0.1:$REFUSED\" and
 	.upstream == \"refusing\" and .source == null and .connect_us == null" "a flow whose server is not there"
+# One of the two is to begin with the endpoint that is not there.
+talk "$RETRIED"
+expect_line '.end == "closed_downstream" and .endpoint == $echo and .detail == null' "a flow that was tried twice"
+talk "$RETRIED"
+expect_line '.end == "closed_downstream" and .endpoint == $echo and .detail == null' "another flow that was tried twice"
+assert_equal 2 "$(proxyd_status .errors.connect_refused)" "connects that were refused"
 visit "$DENIED"
 expect_line '.end == "denied" and .listener == "denied" and .upstream == null and .endpoint == null' "one that is denied"
 visit "$REJECTED"

@@ -41,6 +41,8 @@ for host in 127.0.0.1 ::1; do
 			.bytes.down.direct >= 6400 and .idle_ms <= .age_ms')" "flows of the lane that are listed"
 		assert_equal "$(direct_bytes)" "$("$PROXYD" connections --json --control "$CONTROL" |
 			jq '[.connections[].bytes.direct] | add')" "direct bytes of all flows"
+		ends drip 100
+		assert_equal 5 "$(flows '.bytes.up.direct > .bytes.down.direct')" "flows that carried more up"
 		# More than the window: the rest goes by TCP, behind it, and then direct again.
 		ends send 300000
 		ends drain
@@ -52,7 +54,7 @@ for host in 127.0.0.1 ::1; do
 		expected=$(direct_bytes)
 		stop_through
 		assert_equal "5 $expected" "$(jq -s -r 'map(select(.end | startswith("closed_"))) |
-			"\(length) \(map(select(.bytes.up.direct >= 6400 and .bytes.down.direct >= 6400) | .bytes.direct) | add)"' \
+			"\(length) \(map(select(.bytes.up.direct > .bytes.down.direct and .bytes.down.direct >= 6400) | .bytes.direct) | add)"' \
 			"$TMP/access.log")" "lines of the access log, and the direct bytes in them"
 		rm "$TMP/access.log"
 	done

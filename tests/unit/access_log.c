@@ -229,6 +229,19 @@ Test(access_log, goes_on_elsewhere_and_stops)
 	unlink(moved);
 }
 
+/* 20000 lines, of which a pipe takes a few at once: the writer is stuck when the others come. */
+static void put_many(struct access_log *log)
+{
+	struct access_entry entry = example();
+
+	for (int i = 0; i < 20000; i++) {
+		access_log_put(log, &entry);
+		if (i % 1000 == 0)
+			usleep(10000);
+	}
+	cr_expect_gt(counted(log, "dropped"), 10000);
+}
+
 /* A target that takes no more holds nobody up, neither who puts lines in nor the end. */
 Test(access_log, drops_what_a_full_pipe_does_not_take)
 {
@@ -243,12 +256,7 @@ Test(access_log, drops_what_a_full_pipe_does_not_take)
 	cr_assert_eq(mkfifo(path, 0600), 0);
 	reader = fdopen(open(path, O_RDONLY | O_NONBLOCK), "r");
 	log = opened(path, ACCESS_ALL);
-	for (int i = 0; i < 20000; i++) {
-		access_log_put(log, &entry);
-		if (i % 1000 == 0)
-			usleep(10000);
-	}
-	cr_expect_gt(counted(log, "dropped"), 10000);
+	put_many(log);
 	kept = 20000 - counted(log, "dropped");
 	/* It takes lines again when it is read. */
 	for (read = 0; read < kept;) {
@@ -264,6 +272,31 @@ Test(access_log, drops_what_a_full_pipe_does_not_take)
 		access_log_put(log, &entry);
 	access_log_free(log);
 	fclose(reader);
+	unlink(path);
+}
+
+/* Nor by one that blocks when it is written to: another program's, as standard output may be. */
+Test(access_log, never_blocks_in_a_pipe_of_others)
+{
+	struct config_access_log config = {0};
+	struct access_target target;
+	struct access_log *log;
+	char path[64];
+	int ends[2];
+
+	scratch(path);
+	cr_assert_eq(pipe(ends), 0);
+	cr_assert_eq(dup2(ends[1], STDOUT_FILENO), STDOUT_FILENO);
+	log = opened("stdout", ACCESS_ALL);
+	put_many(log);
+	/* What waits goes to where it is told to go on. */
+	config.to = path;
+	cr_assert_eq(access_target_open(&config, &target), 0);
+	cr_assert_eq(access_log_follow(log, &target), 0);
+	for (int i = 0; i < 2000 && counted(log, "lines") < 4096; i++)
+		usleep(10000);
+	cr_expect_geq(counted(log, "lines"), 4096);
+	access_log_free(log);
 	unlink(path);
 }
 
