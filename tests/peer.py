@@ -7,7 +7,7 @@ peer.py knock PORT COUNT        clients, one after the other: each leaves at onc
 peer.py send PORT SECONDS       client of an echo server: exchanges random bytes, then half-closes
 peer.py hold PORT               client of an echo server: one exchange, then waits until it is cut off
 peer.py half-close PORT         client of an echo server: says all and shuts down at once, then reads
-peer.py reset PORT              client: connects, leaves with a RST
+peer.py reset PORT [SECONDS]    client: connects, leaves with a RST after 0.3 s or so long
 peer.py closed PORT [BYTES]     client: how long until the connection is closed on it
 peer.py crowd PORT COUNT        clients of an echo server, all at once: each stays until it was
                                 answered and nobody else is any more
@@ -152,9 +152,9 @@ def half_close(port):
     say("verified", len(data))
 
 
-def reset(port):
+def reset(port, seconds="0.3"):
     client = connect(port)
-    time.sleep(0.3)
+    time.sleep(float(seconds))
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
 

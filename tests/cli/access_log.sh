@@ -100,7 +100,7 @@ expect_line '.end == "closed_downstream" and .listener == "web" and .upstream ==
 assert_number "$(date +%s)" -ge "$(tail -n 1 "$LOG" | jq '.time | sub("[.][0-9]+Z"; "Z") | fromdate')" "time of the line"
 visit "$LEAVES_FRONT" 1
 expect_line '.end == "closed_upstream" and .bytes.up.relay == 1' "a flow that its server ends"
-"${PEER[@]}" reset "$FRONT"
+"${PEER[@]}" reset "$FRONT" 1
 expect_line '.end == "reset_downstream"' "a flow that its client resets"
 visit "$RESETS_FRONT" 1
 expect_line '.end == "reset_upstream" and .upstream == "resetting"' "a flow that its server resets"
@@ -119,7 +119,7 @@ visit "$REJECTED"
 expect_line '.end == "rejected" and .listener == "rejected"' "one that a route rejects"
 visit "$IDLE"
 expect_line '.end == "idle_timeout" and .duration_us >= 100000' "an idle one"
-"${PEER[@]}" reset "$SILENT_FRONT"
+"${PEER[@]}" reset "$SILENT_FRONT" 2
 expect_line '.end == "client_gone" and .upstream == "silent" and .connect_us == null' "a client that does not wait"
 exec {six}<>"/dev/tcp/::1/$SIX"
 echo hello >&"$six"
