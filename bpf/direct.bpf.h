@@ -67,8 +67,20 @@ struct mm_struct {
 	struct file *exe_file;
 } RELOCATED;
 
+struct io_uring_task;
+
 struct task_struct {
+	unsigned int __state;
+	unsigned int flags;
+	int on_cpu;
+	int exit_state;
+	int tgid;
 	struct mm_struct *mm;
+	struct io_uring_task *io_uring;
+} RELOCATED;
+
+struct pt_regs {
+	unsigned long orig_ax;
 } RELOCATED;
 
 struct kernfs_node {

@@ -10,6 +10,7 @@
 
 #include "direct_cgroup.bpf.h"
 #include "direct_maps.bpf.h"
+#include "direct_members.bpf.h"
 #include "direct_through.bpf.h"
 #include "sidelane/key.h"
 
@@ -146,46 +147,18 @@ static __always_inline enum sl_direct_reason examine(struct sock *sk, struct tcp
 
 /*
  * Whether a program holds the socket that may not. Who holds it is asked for when it matters: a
- * pass over all descriptors costs more than a scan.
+ * pass over all descriptors costs more than a scan. Of those whom any program may hold it matters
+ * until they are enrolled (nobody_reads()).
  */
 static __always_inline enum sl_direct_reason owner_reason(const struct sl_end *end, int matters)
 {
-	if (any_program)
+	if (any_program && end->state >= SL_END_ENROLLED)
 		return SL_REASON_NONE;
-	if (matters && end->owned != owners_pass)
+	if (matters && (!end->owned || end->owned != owners_pass))
 		owners_wanted = 1;
-	if (end->owned && end->strange == end->owned)
+	if (end->owned && end->strange == end->owned && !any_program)
 		return SL_REASON_PROGRAM;
 	return matters && !end->owned ? SL_REASON_PROGRAM : SL_REASON_NONE;
-}
-
-/* What the socket map has put on an enrolled socket. SK_USER_DATA_PTRMASK: the low bits are flags.
- */
-static __always_inline struct sk_psock *psock_of(struct sock *sk)
-{
-	return (struct sk_psock *)((__u64)sk->sk_user_data & ~7ULL);
-}
-
-static __always_inline int references_to(struct sk_psock *psock)
-{
-	int references = 0;
-
-	bpf_core_read(&references, sizeof(references), &psock->refcnt.refs.counter);
-	return references;
-}
-
-static __always_inline void look_at_psock(struct sock *sk, struct sl_visit *visit)
-{
-	struct sk_psock *psock = psock_of(sk);
-	struct list_head *first = NULL;
-	__u32 delayed = 0;
-
-	if (!psock)
-		return;
-	bpf_core_read(&first, sizeof(first), &psock->ingress_msg.next);
-	bpf_core_read(&delayed, sizeof(delayed), &psock->ingress_skb.qlen);
-	visit->busy = references_to(psock) != 1;
-	visit->unread |= delayed || first != &psock->ingress_msg;
 }
 
 static __always_inline int has_ended(struct sock *sk)
@@ -220,22 +193,6 @@ static __always_inline struct sl_record *find_other(const struct sl_end_key *key
 	return record;
 }
 
-/*
- * A call that waits for the lock has looked the psock up already. If it is tcp_bpf_recvmsg_parser()
- * (6.18), it knows no other queue: bytes and a FIN that come as soon as the lock is free would be
- * an end of stream to it. The psock lives on as long as such a call: then the socket is put back.
- */
-static __always_inline void take_out(struct tcp_sock *tcp, struct sl_end *end)
-{
-	struct sk_psock *psock = psock_of((struct sock *)tcp);
-	__u64 cookie = end->cookie;
-
-	bpf_map_delete_elem(&lane, &cookie);
-	if (mends && references_to(psock) && !bpf_map_update_elem(&lane, &cookie, tcp, BPF_NOEXIST))
-		return;
-	sl_end_left(end);
-}
-
 static __always_inline struct sl_record *find_through(struct sl_end *end)
 {
 	struct sl_end_key key;
@@ -251,16 +208,10 @@ static __always_inline struct sl_record *find_through(struct sl_end *end)
 static __always_inline void act(struct tcp_sock *tcp, struct sl_end *end,
 				const struct sl_record *other, int what)
 {
-	__u64 cookie = end->cookie;
-
-	if (what == SL_ENROL && other) {
-		if (bpf_map_update_elem(&lane, &cookie, tcp, BPF_NOEXIST))
-			end->reason = SL_REASON_NO_ROOM;
-		else
-			sl_end_enrolled(end, other->cookie, other->sock);
-	} else if (what == SL_LEAVE) {
-		take_out(tcp, end);
-	}
+	if (what == SL_ENROL && other)
+		enrol(tcp, end, other);
+	else if (what == SL_LEAVE)
+		take_out(end);
 }
 
 /* Leave the record for the other end, unless another socket has the same numbers. */
@@ -468,6 +419,9 @@ int owners(struct bpf_iter__task_file *context)
 	end = bpf_sk_storage_get(&ends, socket->sk, NULL, 0);
 	if (!end)
 		return 0;
+	if (end->owned != owners_pass)
+		end->holders = 0;
+	sl_end_held(end, task->tgid);
 	if (!is_known(task))
 		end->strange = owners_pass;
 	end->owned = owners_pass;

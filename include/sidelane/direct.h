@@ -40,6 +40,7 @@ enum sl_direct_reason {
 	SL_REASON_TRANSLATED,  /* by NAT, which forgets a connection that TCP does not show it */
 	SL_REASON_NO_PEER,     /* the other end is not here, or does not qualify itself */
 	SL_REASON_NO_ROOM,     /* the socket map is full, or refuses it */
+	SL_REASON_READING,     /* a thread that holds it may be on its way into a recv */
 	SL_REASON_LEAVING,     /* taken out as soon as nothing is under way */
 	SL_REASONS,
 };
@@ -212,6 +213,9 @@ struct sl_record {
 	struct sl_direct_subject subject;
 };
 
+/* Processes that may hold one socket and yet have it enrolled. */
+#define SL_HOLDERS 4
+
 struct sl_end {
 	/* Written by the scan alone. */
 	__u64 cookie;
@@ -236,7 +240,22 @@ struct sl_end {
 	__u32 messages; /* that went direct since the receiver's queues were last seen empty */
 	/* Written by the pass over all descriptors: when it last found an owner, and a stranger. */
 	__u32 owned, strange;
+	__u32 holders; /* processes that it has found, SL_HOLDERS + 1 for more than it can note */
+	__s32 holder[SL_HOLDERS];
 };
+
+/* A process of that number holds the socket. */
+static inline void sl_end_held(struct sl_end *end, __s32 pid)
+{
+	__u32 i;
+
+	for (i = 0; i < SL_HOLDERS && i < end->holders; i++)
+		if (end->holder[i] == pid)
+			return;
+	if (i < SL_HOLDERS)
+		end->holder[i] = pid;
+	end->holders = i + 1;
+}
 
 /* What an end that leaves waits for. */
 enum sl_waits {

@@ -392,11 +392,12 @@ static bool owners_due(const struct direct_lane *lane, uint64_t now)
 	uint64_t since = now - lane->owners_ns;
 	bool asked = shared->owners_wanted || shared->strangers != lane->strangers;
 
-	if (lane->programs->rodata->any_program || lane->mode == DIRECT_STATUS ||
-	    lane->mode == DIRECT_CLEAR)
+	if (lane->mode == DIRECT_STATUS || lane->mode == DIRECT_CLEAR)
 		return false;
-	if (!asked && since < OWNERS_MS * 1000000ULL)
+	if (!asked && (lane->programs->rodata->any_program || since < OWNERS_MS * 1000000ULL))
 		return false;
+	if (lane->programs->rodata->eager)
+		return true;
 	return since >= lane->owners_cost_ns * (asked ? OWNERS_SHARE : OWNERS_AGAIN_SHARE);
 }
 

@@ -21,7 +21,7 @@
 #define PIN_DEFAULT "/sys/fs/bpf"
 
 /* Of the maps' layout: another one must not be adopted. */
-#define LAYOUT "3"
+#define LAYOUT "4"
 
 /* Somebody's pinned_sweep() has the lock for a moment. */
 #define ATTEMPTS   50

@@ -27,6 +27,7 @@ static const struct {
 	[SL_REASON_PROGRAM] = {"program", "held by a program that is not known (--program)"},
 	[SL_REASON_TRANSLATED] = {"translated", "addresses are translated (--translated)"},
 	[SL_REASON_NO_PEER] = {"no_peer", "the other end is not here or does not qualify"},
+	[SL_REASON_READING] = {"reading", "a thread of its programs may be reading; tried again"},
 	[SL_REASON_NO_ROOM] = {"no_room", "the socket map is full or refuses it"},
 	[SL_REASON_LEAVING] = {"leaving", "leaves when nothing is under way"},
 };

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SIDELANE_DIRECT_READERS_BPF_H
+#define SIDELANE_DIRECT_READERS_BPF_H
+
+/*
+ * Whether a thread may be on its way into a recv.
+ *
+ * One that has begun a recv before its socket was enrolled, and waits for the socket's lock or for
+ * a processor, knows TCP's queue alone (tcp_recvmsg, 6.18): bytes in the direct queue and a FIN
+ * that come meanwhile would be an end of stream to it. The socket shows nothing of such a call. Its
+ * threads do: one that sleeps interruptibly or that last entered the kernel for something that
+ * reads nothing is in no recv, and the one that it makes next meets the socket's new operations.
+ */
+
+#include "direct.bpf.h"
+#include "sidelane/direct.h"
+
+struct bpf_iter_task {
+	__u64 opaque[3];
+} __attribute__((aligned(8)));
+
+extern struct task_struct *bpf_task_from_pid(int pid) __ksym;
+extern void bpf_task_release(struct task_struct *task) __ksym;
+extern int bpf_iter_task_new(struct bpf_iter_task *it, struct task_struct *task,
+			     unsigned int flags) __ksym; /* 6.7, and the next two */
+extern struct task_struct *bpf_iter_task_next(struct bpf_iter_task *it) __ksym;
+extern void bpf_iter_task_destroy(struct bpf_iter_task *it) __ksym;
+
+#define BPF_TASK_ITER_PROC_THREADS 2
+
+#define TASK_INTERRUPTIBLE         1
+#define TASK_UNINTERRUPTIBLE       2
+#define PF_IO_WORKER               0x00000010
+#define PF_USER_WORKER             0x00004000
+#define PF_KTHREAD                 0x00200000
+
+#define SEEN_NS                    1000
+#define LOOK_NS                    20000
+#define LOOKS                      500 /* a bound for the verifier */
+
+/* System calls of x86-64 that read from no socket, of those that servers and clients make most. */
+static __always_inline int reads_nothing(long number)
+{
+	switch (number) {
+	case 1:   /* write */
+	case 3:   /* close */
+	case 7:   /* poll */
+	case 20:  /* writev */
+	case 23:  /* select */
+	case 35:  /* nanosleep */
+	case 40:  /* sendfile */
+	case 41:  /* socket */
+	case 42:  /* connect */
+	case 43:  /* accept */
+	case 44:  /* sendto */
+	case 46:  /* sendmsg */
+	case 48:  /* shutdown */
+	case 54:  /* setsockopt */
+	case 55:  /* getsockopt */
+	case 72:  /* fcntl */
+	case 202: /* futex */
+	case 230: /* clock_nanosleep */
+	case 232: /* epoll_wait */
+	case 233: /* epoll_ctl */
+	case 257: /* openat */
+	case 270: /* pselect6 */
+	case 271: /* ppoll */
+	case 281: /* epoll_pwait */
+	case 288: /* accept4 */
+	case 441: /* epoll_pwait2 */
+		return 1;
+	default:
+		return number < 0; /* none: interrupted in user mode (asm_common_interrupt, 6.18) */
+	}
+}
+
+/*
+ * In user mode the registers that it saved when it last entered the kernel still say why; a recv
+ * that it has returned from counts, too. If it enters one now, it does so after this look.
+ */
+static __always_inline int is_elsewhere(struct task_struct *task)
+{
+	unsigned int state = task->__state;
+	struct pt_regs *registers;
+
+	if (task->flags & (PF_KTHREAD | PF_IO_WORKER | PF_USER_WORKER) || task->io_uring)
+		return 0;
+	if (task->exit_state ||
+	    (state & (TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE)) == TASK_INTERRUPTIBLE)
+		return 1;
+	registers = (struct pt_regs *)bpf_task_pt_regs(task);
+	return bpf_core_field_exists(registers->orig_ax) && reads_nothing(registers->orig_ax);
+}
+
+/* Within LOOK_NS each thread of the process was seen elsewhere, one after another. */
+__noinline int were_elsewhere(int pid, __u64 until)
+{
+	struct task_struct *process = bpf_task_from_pid(pid), *thread;
+	struct bpf_iter_task it;
+	int seen = 1;
+
+	if (!process)
+		return 1;
+	bpf_iter_task_new(&it, process, BPF_TASK_ITER_PROC_THREADS);
+	while (seen && (thread = bpf_iter_task_next(&it))) {
+		seen = is_elsewhere(thread);
+		for (int i = 0; i < LOOKS && !seen && bpf_ktime_get_ns() < until; i++)
+			seen = is_elsewhere(thread);
+	}
+	bpf_iter_task_destroy(&it);
+	bpf_task_release(process);
+	return seen;
+}
+
+/*
+ * Since the socket was given new operations, under its lock, every thread that holds it was seen
+ * elsewhere than in a recv. What a thread on another processor does is seen here a moment after,
+ * and it may have come before the operations.
+ */
+static __always_inline int all_have_left(const struct sl_end *end)
+{
+	__u64 now = bpf_ktime_get_ns(), begin = now + SEEN_NS, until = begin + LOOK_NS;
+
+	for (int i = 0; i < SEEN_NS && now < begin; i++)
+		now = bpf_ktime_get_ns();
+	for (__u32 i = 0; i < SL_HOLDERS && i < end->holders; i++)
+		if (!were_elsewhere(end->holder[i], until))
+			return 0;
+	return end->holders && end->holders <= SL_HOLDERS;
+}
+
+#endif
