@@ -14,13 +14,14 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym; /* 6.2 */
 
-/* The sender's part: under its lock. */
-static __always_inline int sender_hindered(struct sock *sk)
+/* The sender's part: under its lock. A ULP (TLS) has plain bytes here that it will encrypt. */
+static __always_inline int sender_hindered(struct tcp_sock *tcp)
 {
+	struct sock *sk = (struct sock *)tcp;
 	unsigned long flags = sk->__sk_common.skc_flags;
 
-	return sk->__sk_common.skc_state != TCP_ESTABLISHED || sk->sk_shutdown ||
-	       flags & 1UL << SOCK_ZEROCOPY || sk->sk_tsflags;
+	return tcp->inet_conn.icsk_ulp_ops || sk->__sk_common.skc_state != TCP_ESTABLISHED ||
+	       sk->sk_shutdown || flags & 1UL << SOCK_ZEROCOPY || sk->sk_tsflags;
 }
 
 /*
@@ -30,13 +31,14 @@ static __always_inline int sender_hindered(struct sock *sk)
  * for it, uninterruptibly (bpf_tcp_ingress, 6.18): TCP has a backlog instead. What is left is a
  * call that begins right after this look.
  */
-static __always_inline int receiver_hindered(struct sock *sk, __u32 size)
+static __always_inline int receiver_hindered(struct tcp_sock *tcp, __u32 size)
 {
+	struct sock *sk = (struct sock *)tcp;
 	unsigned long flags = sk->__sk_common.skc_flags;
 
-	return sk->sk_lock.owned || sk->__sk_common.skc_state != TCP_ESTABLISHED ||
-	       sk->sk_shutdown || is_blocking(sk) || sk->sk_rcvlowat > 1 ||
-	       flags & (1UL << SOCK_URGINLINE | 1UL << SOCK_RCVTSTAMP) ||
+	return sk->sk_lock.owned || tcp->inet_conn.icsk_ulp_ops ||
+	       sk->__sk_common.skc_state != TCP_ESTABLISHED || sk->sk_shutdown || is_blocking(sk) ||
+	       sk->sk_rcvlowat > 1 || flags & (1UL << SOCK_URGINLINE | 1UL << SOCK_RCVTSTAMP) ||
 	       (sk->sk_forward_alloc < (int)size && pressed(sk));
 }
 
@@ -61,8 +63,7 @@ static __always_inline enum sl_direct_verdict decide(struct sk_msg_md *msg, stru
 	if (!view.queued)
 		end->messages = 0;
 	view.messages = end->messages;
-	view.hindered = sender_hindered((struct sock *)sender) ||
-			receiver_hindered((struct sock *)receiver, view.size);
+	view.hindered = sender_hindered(sender) || receiver_hindered(receiver, view.size);
 	return sl_direct_rule(&view);
 }
 
