@@ -10,6 +10,19 @@ WINDOW=65536
 direct_bytes() { proxyd_status .bytes.direct; }
 carried() { proxyd_status '.bytes | .relay + .kernel'; }
 
+# Some turns of 64 bytes each way that go direct, but for the few messages that meet the scan at their
+# receiver's socket; each byte is counted once.
+talk_direct() { # FLOWS WHAT TURNS [PAUSE]
+	local bytes=$(($1 * 2 * $3 * 64)) direct relayed
+	direct=$(direct_bytes)
+	relayed=$(carried)
+	ends talk "${@:3}"
+	direct=$(($(direct_bytes) - direct))
+	relayed=$(($(carried) - relayed))
+	assert_equal "$bytes" $((direct + relayed)) "bytes that were counted, $2"
+	assert_number "$direct" -ge $((bytes * 9 / 10)) "of $bytes bytes those that went direct, $2"
+}
+
 # Those of the sockets that an operator is shown. JQ-FILTER
 accelerate_lists() {
 	"$PROXYD" accelerate --status --connections --json --control "$CONTROL" --pin "$PIN" |
@@ -29,12 +42,8 @@ for host in 127.0.0.1 ::1; do
 		ends talk 5
 		assert_equal 0 "$(proxyd_status .direct_lane.offered)" "flows offered after five turns"
 		talk_through 10
-		before=$(direct_bytes)
-		relayed=$(carried)
-		ends talk 100
-		assert_equal $((before + 5 * 2 * 100 * 64)) "$(direct_bytes)" "bytes that went direct, $host, $lane"
-		assert_equal "$relayed" "$(carried)" "bytes through proxyd's sockets"
-		assert_equal 10 "$(accelerate_lists 'select(.reason == "in_lane" and .direct_bytes >= 6400)')" \
+		talk_direct 5 "$host, $lane" 100
+		assert_equal 10 "$(accelerate_lists 'select(.reason == "in_lane" and .direct_bytes >= 5000)')" \
 			"sockets of the lane that are listed"
 		assert_equal 5 "$(flows '.lanes == {up: "direct", down: "direct"} and
 			.direct == {client: "in_lane", server: "in_lane"} and .bytes.up.direct >= 6400 and
@@ -66,9 +75,7 @@ talk_behind_headers() { # OPTIONS OF THE ENDS...
 	start_through 127.0.0.1 --lane "$lane"
 	start_ends 127.0.0.1 "$BACKEND" 5 --front "$FRONT" "$@"
 	talk_through 10
-	before=$(direct_bytes)
-	ends talk 100
-	assert_equal $((before + 5 * 2 * 100 * 64)) "$(direct_bytes)" "bytes that went direct, $lane, $*"
+	talk_direct 5 "$lane, $*" 100
 	ends send 300000
 	ends drain
 	assert_equal 0 "$ANSWER" "bytes that are missing, $lane, $*"
@@ -89,9 +96,7 @@ say "the same behind PROXY headers, sent, taken, and both"
 IDLE_TIMEOUT=5s start_through 127.0.0.1
 start_ends 127.0.0.1 "$BACKEND" 2 --front "$FRONT"
 talk_through 4
-relayed=$(carried)
-ends talk 170 50
-assert_equal "$relayed" "$(carried)" "bytes through proxyd's sockets"
+talk_direct 2 "for longer than the idle timeout" 170 50
 assert_equal 2 "$(proxyd_status .flows.active)" "flows that talk for longer than their idle timeout"
 wait_until 30 no_active_flows || fail "idle flows are not closed"
 assert_equal 2 "$(proxyd_status .errors.idle_timeout)" "flows closed for idleness"
