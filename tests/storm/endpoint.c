@@ -247,6 +247,10 @@ enum id_result endpoint_read_id(struct endpoint *e)
 		if (!e->readable)
 			return ID_NONE_YET;
 		n = endpoint_recv(e, e->id + e->id_have, ID_LEN - e->id_have);
+		if (n > (ssize_t)(ID_LEN - e->id_have)) {
+			errno = EOVERFLOW;
+			return ID_ERROR;
+		}
 		if (n == 0)
 			return ID_EOF;
 		if (n > 0)

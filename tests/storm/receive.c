@@ -145,7 +145,9 @@ bool endpoint_receive(struct endpoint *e)
 		return false;
 	want = rng_range(&e->rng, endpoint_script(e)->recv_lo, endpoint_script(e)->recv_hi);
 	n = endpoint_recv(e, e->loop->bytes, want);
-	if (n > 0)
+	if (n > (ssize_t)want)
+		endpoint_fail(e, "recv of %zu bytes has returned %zd", want, n);
+	else if (n > 0)
 		on_bytes(e, (size_t)n);
 	else if (n == 0)
 		on_eof(e);

@@ -83,7 +83,9 @@ static void send_chunk(struct endpoint *e, const struct step *step)
 		stream_fill(&e->out, e->sent, buf, e->chunk_left);
 	n = endpoint_script(e)->pieces ? send_pieces(e, buf, e->chunk_left)
 				       : send(e->fd, buf, e->chunk_left, flags(e));
-	if (n >= 0)
+	if (n > (ssize_t)e->chunk_left)
+		endpoint_fail(e, "send of %zu bytes has returned %zd", (size_t)e->chunk_left, n);
+	else if (n >= 0)
 		sent_some(e, (size_t)n);
 	else if (errno == EAGAIN)
 		e->writable = false;
