@@ -169,9 +169,7 @@ assert_equal false "$(proxyd_status '.access_log.on | tostring')" "whether the l
 write_config /dev/full
 reload
 before=$(count_of failed)
-for ((i = 0; i < 20; i++)); do
-	visit "$DENIED"
-done
+"${PEER[@]}" knock "$DENIED" 20 >/dev/null
 failed_are() { [[ $(count_of failed) == "$1" ]]; } # LINES
 wait_until "$PATIENCE" failed_are $((before + 20)) || fail "not 20 lines that failed: $(proxyd_status .access_log)"
 assert_equal 1 "$(grep -c 'access_log /dev/full: No space left' "$PROXYD_LOG")" "words about a full disk"

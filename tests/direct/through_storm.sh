@@ -34,8 +34,31 @@ run_storm() { # ADDRESS SEED
 	say "$1, seed $2: $(tail -n 1 "$TMP/storm.log"), $DIRECT bytes direct"
 }
 
+# The access log has a line for each flow, and their bytes are those of the status: but for what somebody
+# sends in the very moment in which his flow is cut off.
+check_log() {
+	local sums
+	assert_equal 0 "$(proxyd_status '.access_log | .dropped + .failed')" "lines of the access log that are missing"
+	sums=$(proxyd_status .bytes)
+	wait_until 30 all_logged || fail "not $(proxyd_status .flows.total) lines: $(wc -l <"$TMP/access.log")"
+	jq -s -e --argjson sums "$sums" 'def near($had): . <= $had and . >= $had * 0.99;
+		map(.bytes) | (map(.up.direct) | add | near($sums.up.direct)) and
+			(map(.down.direct) | add | near($sums.down.direct)) and
+			(map(.kernel) | add | near($sums.kernel)) and (map(.relay) | add | near($sums.relay))' \
+		"$TMP/access.log" >/dev/null || fail "other bytes than $sums: $(jq -s -c 'map(.bytes) |
+			[(map(.up.direct) | add), (map(.down.direct) | add), (map(.kernel) | add), (map(.relay) | add)]' "$TMP/access.log")"
+	rm "$TMP/access.log"
+}
+all_logged() { [[ $(wc -l <"$TMP/access.log") == $(proxyd_status .flows.total) ]]; }
+
 for address in 127.0.0.1 '[::1]'; do
-	start_proxyd --listen "$address:$FRONT" --upstream "$address:$BACKEND" "${OPTIONS[@]}"
+	cat >"$TMP/storm.yaml" <<-END
+		access_log: $TMP/access.log
+		listeners: ["$address:$FRONT"]
+		upstreams: [{name: backend, endpoints: ["$address:$BACKEND"]}]
+		routes: [{upstream: backend}]
+	END
+	start_proxyd -c "$TMP/storm.yaml" "${OPTIONS[@]}"
 	DIRECT=0
 	# Sockets that may receive urgent bytes are not eligible. On a machine that is busy enough no
 	# scan may come in time: once more, then.
@@ -44,6 +67,7 @@ for address in 127.0.0.1 '[::1]'; do
 	done
 	assert_number "$DIRECT" -ge 1000000 "bytes that went direct"
 	assert_no_active_flows
+	check_log
 	stop_proxyd
 	assert_nothing_pinned
 done
