@@ -21,7 +21,7 @@
 #define PIN_DEFAULT "/sys/fs/bpf"
 
 /* Of the maps' layout: another one must not be adopted. */
-#define LAYOUT "4"
+#define LAYOUT 4U
 
 /* Somebody's pinned_sweep() has the lock for a moment. */
 #define ATTEMPTS   50
@@ -29,8 +29,8 @@
 
 const char *const pinned_maps[PINNED_MAPS] = {"lane", "ends", "records", "totals"};
 
-static const char *const prefixes[] = {"sidelane-direct-" LAYOUT "-",
-				       "sidelane-through-" LAYOUT "-"};
+/* Followed by the layout and the lane's number. */
+static const char *const kinds[] = {"sidelane-direct", "sidelane-through"};
 
 /* Returns a descriptor or -errno; -EBUSY: another one has it, -ESTALE: another one has removed it.
  */
@@ -74,7 +74,7 @@ int pinned_open(const char *pin, const struct pinned *which, enum direct_mode mo
 
 	if (fd)
 		return fd;
-	snprintf(path, PINNED_PATH, "%s/%s%llu", pin, prefixes[which->through],
+	snprintf(path, PINNED_PATH, "%s/%s-%u-%llu", pin, kinds[which->through], LAYOUT,
 		 (unsigned long long)which->number);
 	for (int i = 0; i < ATTEMPTS; i++) {
 		fd = try_to_open(path, mode);
@@ -114,18 +114,19 @@ static bool has_sockets(const char *path)
 	return has;
 }
 
-static bool parse(const char *path, struct pinned *which)
+static bool parse(const char *path, struct pinned *which, unsigned int *layout)
 {
 	const char *name = strrchr(path, '/') + 1;
-	const char *number;
-	char *end;
+	unsigned long long number;
+	int length = 0;
 
-	which->through = !strncmp(name, prefixes[1], strlen(prefixes[1]));
-	if (strncmp(name, prefixes[which->through], strlen(prefixes[which->through])))
+	which->through = !strncmp(name, kinds[1], strlen(kinds[1]));
+	if (strncmp(name, kinds[which->through], strlen(kinds[which->through])) ||
+	    sscanf(name + strlen(kinds[which->through]), "-%u-%llu%n", layout, &number, &length) <
+		    2)
 		return false;
-	number = name + strlen(prefixes[which->through]);
-	which->number = strtoull(number, &end, 10);
-	return end != number && !*end;
+	which->number = number;
+	return !name[strlen(kinds[which->through]) + (size_t)length];
 }
 
 /* Whether it is left over and has to be asked about. */
@@ -155,15 +156,22 @@ int pinned_sweep(const char *pin, const struct pinned *own,
 
 	if (err)
 		return err;
-	snprintf(pattern, sizeof(pattern), "%s/sidelane-*-" LAYOUT "-*", pin);
+	snprintf(pattern, sizeof(pattern), "%s/sidelane-*-*-*", pin);
 	if (glob(pattern, 0, NULL, &all))
 		return 0;
 	for (size_t i = 0; i < all.gl_pathc; i++) {
+		const char *path = all.gl_pathv[i];
 		struct pinned which;
+		unsigned int layout;
 
-		if (parse(all.gl_pathv[i], &which) && sweep_one(all.gl_pathv[i]) &&
-		    !(own && own->through == which.through && own->number == which.number))
-			found(&which, all.gl_pathv[i], user);
+		if (!parse(path, &which, &layout) || !sweep_one(path))
+			continue;
+		if (layout != LAYOUT)
+			log_notice("%s: left by another version of proxyd; its sockets stay there "
+				   "until they are closed, then the next start removes it",
+				   path);
+		else if (!own || own->through != which.through || own->number != which.number)
+			found(&which, path, user);
 	}
 	globfree(&all);
 	return 0;

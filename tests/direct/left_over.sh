@@ -53,6 +53,22 @@ mkdir "$CGROUP"
 ! clear_all --pin "$TMP" 2>"$TMP/clear.log" || fail "any directory is a BPF file system"
 say "--clear takes out the sockets of a cgroup that is gone"
 
+# ---- of another version, whose sockets nobody can take out ----
+start_accelerate --interval 20ms --program "$PYTHON"
+start_ends 127.0.0.1 "$BACKEND" 3
+talk_into_lane 6
+kill_accelerate
+left=${PIN}/sidelane-direct-1-1
+mv "$(pins direct)" "$left"
+clear_all 2>"$TMP/clear.log" || fail "--clear fails: $(cat "$TMP/clear.log")"
+grep -q "$left: left by another version" "$TMP/clear.log" || fail "--clear says: $(cat "$TMP/clear.log")"
+assert_equal "$left" "$(pins direct)" "what another version has left, with sockets"
+ends talk 100
+end "$ENDS_PID"
+clear_all
+assert_nothing_pinned
+say "what another version has left is removed when its sockets have closed"
+
 # ---- of `run --direct-lane` ----
 FROM='' start_through 127.0.0.1
 kill -KILL "$PROXYD_PID"
