@@ -36,7 +36,7 @@ extern void bpf_iter_task_destroy(struct bpf_iter_task *it) __ksym;
 
 #define SEEN_NS                    1000
 #define LOOK_NS                    20000
-#define LOOKS                      500 /* a bound for the verifier */
+#define LOOKS                      100
 
 /* System calls of x86-64 that read from no socket, of those that servers and clients make most. */
 static __always_inline int reads_nothing(long number)
@@ -92,41 +92,43 @@ static __always_inline int is_elsewhere(struct task_struct *task)
 	return bpf_core_field_exists(registers->orig_ax) && reads_nothing(registers->orig_ax);
 }
 
-/* Within LOOK_NS each thread of the process was seen elsewhere, one after another. */
-__noinline int were_elsewhere(int pid, __u64 until)
+__noinline int all_elsewhere(int pid)
 {
 	struct task_struct *process = bpf_task_from_pid(pid), *thread;
 	struct bpf_iter_task it;
-	int seen = 1;
+	int answer = 1;
 
 	if (!process)
 		return 1;
 	bpf_iter_task_new(&it, process, BPF_TASK_ITER_PROC_THREADS);
-	while (seen && (thread = bpf_iter_task_next(&it))) {
-		seen = is_elsewhere(thread);
-		for (int i = 0; i < LOOKS && !seen && bpf_ktime_get_ns() < until; i++)
-			seen = is_elsewhere(thread);
-	}
+	while (answer && (thread = bpf_iter_task_next(&it)))
+		answer = is_elsewhere(thread);
 	bpf_iter_task_destroy(&it);
 	bpf_task_release(process);
-	return seen;
+	return answer;
 }
 
 /*
  * Since the socket was given new operations, under its lock, every thread that holds it was seen
  * elsewhere than in a recv. What a thread on another processor does is seen here a moment after,
- * and it may have come before the operations.
+ * and it may have come before the operations. Global functions, and few looks: the verifier goes
+ * through each.
  */
-static __always_inline int all_have_left(const struct sl_end *end)
+__noinline int all_have_left(const struct sl_end *end)
 {
-	__u64 now = bpf_ktime_get_ns(), begin = now + SEEN_NS, until = begin + LOOK_NS;
+	__u64 begin = bpf_ktime_get_ns() + SEEN_NS, until = begin + LOOK_NS;
+	int left = 0;
 
-	for (int i = 0; i < SEEN_NS && now < begin; i++)
-		now = bpf_ktime_get_ns();
-	for (__u32 i = 0; i < SL_HOLDERS && i < end->holders; i++)
-		if (!were_elsewhere(end->holder[i], until))
-			return 0;
-	return end->holders && end->holders <= SL_HOLDERS;
+	if (!end || !end->holders || end->holders > SL_HOLDERS)
+		return 0;
+	for (int i = 0; i < LOOKS && bpf_ktime_get_ns() < begin; i++)
+		;
+	for (int i = 0; i < LOOKS && !left && bpf_ktime_get_ns() < until; i++) {
+		left = 1;
+		for (__u32 k = 0; k < SL_HOLDERS && k < end->holders; k++)
+			left &= all_elsewhere(end->holder[k]);
+	}
+	return left;
 }
 
 #endif
