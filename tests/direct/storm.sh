@@ -55,6 +55,22 @@ count_direct() {
 	DIRECT=$((DIRECT + now))
 }
 
+stop_and_start() {
+	count_direct
+	stop_accelerate
+	start_accelerate "${EAGER[@]}"
+}
+
+# The next one adopts the totals with the sockets, or removes both when there are no sockets left.
+kill_and_adopt() {
+	local before
+	before=$(direct_status .bytes.direct)
+	kill_accelerate
+	sleep 0.1
+	start_accelerate "${EAGER[@]}"
+	(($(direct_status .bytes.direct) >= before)) || DIRECT=$((DIRECT + before))
+}
+
 storm() { # HOST
 	start_storm "$1"
 	while storm_on; do
@@ -65,22 +81,18 @@ storm() { # HOST
 			sleep 0.2
 			;;
 		churn)
-			start_accelerate "${EAGER[@]}"
 			sleep 0.4
-			count_direct
-			stop_accelerate
+			stop_and_start
 			;;
 		kill)
 			sleep 0.3
-			kill_accelerate
-			sleep 0.1
-			start_accelerate "${EAGER[@]}"
+			kill_and_adopt
 			;;
 		esac
 		ROUNDS=$((ROUNDS + 1))
 	done
 	end_storm "$1"
-	[[ $MODE == churn ]] || count_direct
+	if [[ $MODE == churn ]]; then stop_and_start; else count_direct; fi
 }
 
 # Again, if the machine was too busy to look at the sockets while they lived.
@@ -88,12 +100,12 @@ for host in 127.0.0.1 '[::1]'; do
 	DIRECT=0
 	ROUNDS=0
 	LEFT_OUT=0
-	[[ $MODE == churn ]] || start_accelerate "${EAGER[@]}"
+	start_accelerate "${EAGER[@]}"
 	until=$((SECONDS + 100))
 	while ((DIRECT <= 1000000)) || [[ $MODE == blocking && $LEFT_OUT == 0 ]]; do
 		((SECONDS < until)) || fail "in 100 s $DIRECT bytes went direct, $LEFT_OUT were left out"
 		storm "$host"
 	done
-	[[ $MODE == churn ]] || stop_accelerate
+	stop_accelerate
 	say "$host, seed $SEED: $(tail -n 1 "$TMP/storm.log"), $DIRECT bytes direct, $ROUNDS rounds"
 done
