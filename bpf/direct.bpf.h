@@ -58,9 +58,18 @@ struct path {
 	struct dentry *dentry;
 } RELOCATED;
 
+typedef struct {
+	atomic64_t refcnt; /* less 1 */
+} RELOCATED file_ref_t;
+
 struct file {
 	struct path f_path;
 	unsigned int f_flags;
+	file_ref_t f_ref; /* 6.13 */
+} RELOCATED;
+
+struct file___old {
+	atomic64_t f_count;
 } RELOCATED;
 
 struct mm_struct {
@@ -68,14 +77,28 @@ struct mm_struct {
 } RELOCATED;
 
 struct io_uring_task;
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+} RELOCATED;
+
+struct files_struct {
+	struct fdtable *fdt;
+} RELOCATED;
+
+struct signal_struct {
+	int nr_threads;
+} RELOCATED;
 
 struct task_struct {
 	unsigned int __state;
 	unsigned int flags;
-	int on_cpu;
 	int exit_state;
+	int pid;
 	int tgid;
 	struct mm_struct *mm;
+	struct files_struct *files;
+	struct signal_struct *signal;
 	struct io_uring_task *io_uring;
 } RELOCATED;
 

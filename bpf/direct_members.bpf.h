@@ -43,22 +43,27 @@ static __always_inline void look_at_psock(struct sock *sk, struct sl_visit *visi
 static __always_inline void enrol(struct tcp_sock *tcp, struct sl_end *end,
 				  const struct sl_record *other)
 {
-	__u64 cookie = end->cookie;
+	struct socket *socket = ((struct sock *)tcp)->sk_socket;
+	__u64 file = 0, cookie = end->cookie;
 
-	if (bpf_map_update_elem(&lane, &cookie, tcp, BPF_NOEXIST)) {
+	/* As a number, for functions that the verifier looks at by themselves. */
+	bpf_core_read(&file, sizeof(file), &socket->file);
+	if (!may_enter(end, file)) {
+		sl_end_refused(end);
+	} else if (bpf_map_update_elem(&lane, &cookie, tcp, BPF_NOEXIST)) {
 		end->reason = SL_REASON_NO_ROOM;
-	} else if (!all_have_left(end)) {
-		end->reason = SL_REASON_READING;
+	} else if (!all_have_left(end, file)) {
 		bpf_map_delete_elem(&lane, &cookie);
+		sl_end_refused(end);
 	} else {
 		sl_end_enrolled(end, other->cookie, other->sock);
 	}
 }
 
 /*
- * A recv that has the psock already and waits for the lock goes on with that. It finds that TCP's
- * queue has bytes and says EAGAIN (tcp_bpf_recvmsg_parser, 6.18); their arrival has woken the
- * application again.
+ * A recv that has the psock already and waits for the lock goes on with that. With `mend` it finds
+ * that TCP's queue has bytes and says EAGAIN (tcp_bpf_recvmsg_parser, 6.18); their arrival has
+ * woken the application again. Without, it looks into both queues (tcp_bpf_recvmsg).
  */
 static __always_inline void take_out(struct sl_end *end)
 {

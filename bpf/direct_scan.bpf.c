@@ -148,7 +148,7 @@ static __always_inline enum sl_direct_reason examine(struct sock *sk, struct tcp
 /*
  * Whether a program holds the socket that may not. Who holds it is asked for when it matters: a
  * pass over all descriptors costs more than a scan. Of those whom any program may hold it matters
- * until they are enrolled (nobody_reads()).
+ * until they are enrolled (all_have_left()).
  */
 static __always_inline enum sl_direct_reason owner_reason(const struct sl_end *end, int matters)
 {
@@ -408,6 +408,7 @@ int owners(struct bpf_iter__task_file *context)
 {
 	struct task_struct *task = context->task;
 	struct file *file = context->file;
+	struct sl_holder holder;
 	struct socket *socket;
 	struct sl_end *end;
 
@@ -421,7 +422,10 @@ int owners(struct bpf_iter__task_file *context)
 		return 0;
 	if (end->owned != owners_pass)
 		end->holders = 0;
-	sl_end_held(end, task->tgid);
+	holder.pid = task->pid;
+	holder.tgid = task->tgid;
+	holder.fd = context->fd;
+	sl_end_held(end, &holder);
 	if (!is_known(task))
 		end->strange = owners_pass;
 	end->owned = owners_pass;

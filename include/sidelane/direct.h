@@ -213,7 +213,13 @@ struct sl_record {
 	struct sl_direct_subject subject;
 };
 
-/* Processes that may hold one socket and yet have it enrolled. */
+/* A descriptor of a socket, and a thread in whose table it is. */
+struct sl_holder {
+	__s32 pid, tgid;
+	__u32 fd;
+};
+
+/* Descriptors that a socket may have and yet be enrolled. */
 #define SL_HOLDERS 4
 
 struct sl_end {
@@ -240,21 +246,16 @@ struct sl_end {
 	__u32 messages; /* that went direct since the receiver's queues were last seen empty */
 	/* Written by the pass over all descriptors: when it last found an owner, and a stranger. */
 	__u32 owned, strange;
-	__u32 holders; /* processes that it has found, SL_HOLDERS + 1 for more than it can note */
-	__s32 holder[SL_HOLDERS];
+	__u32 holders; /* descriptors that it has found, SL_HOLDERS + 1 for more */
+	struct sl_holder holder[SL_HOLDERS];
 };
 
-/* A process of that number holds the socket. */
-static inline void sl_end_held(struct sl_end *end, __s32 pid)
+static inline void sl_end_held(struct sl_end *end, const struct sl_holder *holder)
 {
-	__u32 i;
-
-	for (i = 0; i < SL_HOLDERS && i < end->holders; i++)
-		if (end->holder[i] == pid)
-			return;
-	if (i < SL_HOLDERS)
-		end->holder[i] = pid;
-	end->holders = i + 1;
+	if (end->holders < SL_HOLDERS)
+		end->holder[end->holders] = *holder;
+	if (end->holders <= SL_HOLDERS)
+		end->holders++;
 }
 
 /* What an end that leaves waits for. */
@@ -392,6 +393,19 @@ static inline void sl_end_left(struct sl_end *end)
 	sl_end_enter(end, SL_END_WATCHED);
 	end->rest = SL_REST << (end->rests < SL_RESTS_MAX ? end->rests : SL_RESTS_MAX);
 	end->rests++;
+}
+
+/*
+ * It was wanted, but might have been read from in that moment. After some attempts it rests, and
+ * its holders are asked for anew.
+ */
+static inline void sl_end_refused(struct sl_end *end)
+{
+	end->reason = SL_REASON_READING;
+	if (end->visits < SL_PATIENCE)
+		return;
+	sl_end_left(end);
+	end->owned = 0;
 }
 
 /* --- Between proxyd and the programs ---------------------------------------------------------- */

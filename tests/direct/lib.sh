@@ -109,6 +109,12 @@ wait_sockets() { # REASON COUNT
 	wait_until 10 sockets_are "$1" "$2" || fail "not $2 sockets '$1': $(direct_status .sockets)"
 }
 
+# A message that meets the scan at its receiver's socket goes by TCP, and one right behind it.
+assert_nearly_all() { # EXPECTED ACTUAL WHAT
+	assert_number "$2" -le "$1" "$3"
+	assert_number "$2" -ge $(($1 * 9 / 10)) "$3, of $1"
+}
+
 # ---- both ends of some connections (ends.py) ----
 
 # Starts them in the cgroup, as a coprocess; by TALKER where that is set.

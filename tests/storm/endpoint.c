@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -37,10 +38,22 @@ struct endpoint *endpoint_new(struct loop *loop, int fd, enum side side)
 	return e;
 }
 
+/*
+ * Whoever has the file for a moment, as a bpf_iter/task_file program does, keeps it in the epoll
+ * set after close: take it out first, for its events lead to the endpoint.
+ */
+static void close_socket(struct endpoint *e)
+{
+	if (e->fd < 0)
+		return;
+	epoll_ctl(e->loop->epoll, EPOLL_CTL_DEL, e->fd, NULL);
+	close(e->fd);
+	e->fd = -1;
+}
+
 void endpoint_free(struct endpoint *e)
 {
-	if (e->fd >= 0)
-		close(e->fd);
+	close_socket(e);
 	plan_free(&e->plan);
 	free(e->big);
 	free(e);
@@ -72,11 +85,9 @@ void endpoint_abort(struct endpoint *e)
 {
 	struct linger linger = {.l_onoff = 1, .l_linger = 0};
 
-	if (e->fd >= 0) {
+	if (e->fd >= 0)
 		setsockopt(e->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-		close(e->fd);
-	}
-	e->fd = -1;
+	close_socket(e);
 	e->phase = PHASE_OVER;
 }
 
@@ -104,8 +115,7 @@ const char *stream_name(enum side from)
 
 void endpoint_finish(struct endpoint *e)
 {
-	close(e->fd);
-	e->fd = -1;
+	close_socket(e);
 	e->phase = PHASE_OVER;
 }
 

@@ -227,27 +227,41 @@ Test(direct, translated_ends_are_told_by_their_addresses)
 	}
 }
 
-/* By way of proxyd's two sockets each end finds the other's key and the same byte of the stream. */
-Test(direct, holders_are_noted_once_and_too_many_are_told)
+Test(direct, holders_are_noted_and_too_many_are_told)
 {
 	struct sl_end end = {.holders = 0};
 
-	sl_end_held(&end, 7);
-	sl_end_held(&end, 7);
-	cr_assert_eq(end.holders, 1);
-	for (int pid = 8; pid < 7 + SL_HOLDERS; pid++) {
-		sl_end_held(&end, pid);
-		sl_end_held(&end, 7);
+	for (__u32 fd = 0; fd < SL_HOLDERS; fd++) {
+		const struct sl_holder holder = {.pid = 7, .tgid = 6, .fd = fd};
+
+		sl_end_held(&end, &holder);
+		cr_assert_eq(end.holders, fd + 1);
 	}
-	cr_assert_eq(end.holders, SL_HOLDERS);
-	for (int i = 0; i < SL_HOLDERS; i++)
-		cr_assert_eq(end.holder[i], 7 + i);
 	for (int i = 0; i < 3; i++) {
-		sl_end_held(&end, 100 + i);
+		const struct sl_holder holder = {.pid = 9};
+
+		sl_end_held(&end, &holder);
 		cr_assert_eq(end.holders, SL_HOLDERS + 1, "and stays so");
 	}
+	for (__u32 fd = 0; fd < SL_HOLDERS; fd++)
+		cr_assert(end.holder[fd].pid == 7 && end.holder[fd].fd == fd);
 }
 
+Test(direct, an_end_that_is_refused_rests_after_some_attempts)
+{
+	struct sl_end end = {.state = SL_END_WANTED};
+
+	for (end.visits = 1; end.visits < SL_PATIENCE; end.visits++) {
+		sl_end_refused(&end);
+		cr_assert_eq(end.state, SL_END_WANTED);
+	}
+	sl_end_refused(&end);
+	cr_assert_eq(end.state, SL_END_WATCHED);
+	cr_assert_eq(end.rest, SL_REST);
+	cr_assert_eq(end.reason, SL_REASON_READING);
+}
+
+/* By way of proxyd's two sockets each end finds the other's key and the same byte of the stream. */
 Test(direct, offers_lead_to_the_other_end_of_the_flow)
 {
 	static const uint32_t numbers[] = {0, 1, INT32_MAX, UINT32_MAX - 1, UINT32_MAX};
