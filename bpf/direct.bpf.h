@@ -103,6 +103,7 @@ struct task_struct {
 } RELOCATED;
 
 struct pt_regs {
+	unsigned long di;
 	unsigned long orig_ax;
 } RELOCATED;
 

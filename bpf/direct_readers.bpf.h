@@ -77,7 +77,24 @@ static __always_inline int reads_nothing(int number)
 	}
 }
 
-/* Those in which a thread may sleep for what comes to a socket; i386's first. */
+/* Those that read from the descriptor which is their first argument, of x86-64. */
+static __always_inline int reads_first_argument(int number)
+{
+	switch (number) {
+	case 0:   /* read */
+	case 19:  /* readv */
+	case 45:  /* recvfrom */
+	case 47:  /* recvmsg */
+	case 275: /* splice */
+	case 299: /* recvmmsg */
+	case 327: /* preadv2 */
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+/* Others in which a thread may sleep for what comes to a socket; i386's first. */
 static __always_inline int waits_for_bytes(int number)
 {
 	switch (number) {
@@ -92,15 +109,8 @@ static __always_inline int waits_for_bytes(int number)
 	case 372: /* recvmsg */
 	case 378: /* preadv2 */
 	case 417: /* recvmmsg_time64 */
-	case 0:   /* read */
-	case 19:  /* readv */
 	case 40:  /* sendfile */
-	case 45:  /* recvfrom */
-	case 47:  /* recvmsg */
 	case 55:  /* getsockopt */
-	case 275: /* splice */
-	case 299: /* recvmmsg */
-	case 327: /* preadv2 */
 	case 426: /* io_uring_enter */
 		return 1;
 	default:
@@ -108,11 +118,20 @@ static __always_inline int waits_for_bytes(int number)
 	}
 }
 
+static __always_inline int is_descriptor(const struct sl_end *end, __u32 fd)
+{
+	int is = 0;
+
+	for (__u32 i = 0; i < SL_HOLDERS; i++)
+		is |= i < end->holders && end->holder[i].fd == fd;
+	return is;
+}
+
 /*
  * In user mode the registers still tell of the last entry; a recv from which the thread has
  * returned counts, too. If it enters one now, it does so after this look.
  */
-static __always_inline int is_elsewhere(struct task_struct *task)
+static __always_inline int is_elsewhere(struct task_struct *task, const struct sl_end *end)
 {
 	unsigned int state = task->__state & (TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE);
 	struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(task);
@@ -123,6 +142,8 @@ static __always_inline int is_elsewhere(struct task_struct *task)
 	if (!bpf_core_field_exists(registers->orig_ax))
 		return 0;
 	number = (int)registers->orig_ax;
+	if (reads_first_argument(number))
+		return !is_descriptor(end, (__u32)registers->di);
 	return state == TASK_INTERRUPTIBLE ? !waits_for_bytes(number) : reads_nothing(number);
 }
 
@@ -133,7 +154,7 @@ static __always_inline int has_help(struct task_struct *task)
 }
 
 /* `permanent`: only whether the process is one that can be looked at. */
-__noinline int all_elsewhere(int tgid, int permanent)
+__noinline int all_elsewhere(const struct sl_end *end, int tgid, int permanent)
 {
 	struct task_struct *process = bpf_task_from_pid(tgid), *thread;
 	struct bpf_iter_task it;
@@ -141,10 +162,14 @@ __noinline int all_elsewhere(int tgid, int permanent)
 
 	if (!process)
 		return 0;
+	if (!end) {
+		bpf_task_release(process);
+		return 0;
+	}
 	answer = process->signal->nr_threads <= THREADS_MAX;
 	bpf_iter_task_new(&it, process, BPF_TASK_ITER_PROC_THREADS);
 	while (answer && (thread = bpf_iter_task_next(&it)))
-		answer = !has_help(thread) && (permanent || is_elsewhere(thread));
+		answer = !has_help(thread) && (permanent || is_elsewhere(thread, end));
 	bpf_iter_task_destroy(&it);
 	bpf_task_release(process);
 	return answer;
@@ -204,7 +229,7 @@ __noinline int look(const struct sl_end *end, __u64 file, int permanent)
 	if (!end || !file || !holders_are_known(end, file))
 		return 0;
 	for (__u32 i = 0; i < SL_HOLDERS && i < end->holders; i++)
-		if (!all_elsewhere(end->holder[i].tgid, permanent))
+		if (!all_elsewhere(end, end->holder[i].tgid, permanent))
 			return 0;
 	return 1;
 }
