@@ -228,15 +228,23 @@ service_listens() { [[ -n $(on "$PROXY" ss -Hltn "sport = :8080") ]]; }
 
 # ---- proxyd's end ----
 
+slow_answers() { grep -cs 'GET /slow' "$TMP/nginx/slow.log" || true; }
+slow_is_sent() { (($(slow_answers) > $1)); } # ANSWERS BEFORE
+
 # What it reads is with the kernel by the time that proxyd's flow ends: more than fits into its buffer, read
 # when nothing else keeps proxyd.
 begin_slow_reader() {
+	local before
+	before=$(slow_answers)
 	head -c 600000 "$TMP/original" >"$TMP/www/slow"
-	rm -f "$TMP/slow-began" "$TMP/slow-go"
+	rm -f "$TMP/slow-began" "$TMP/slow-half" "$TMP/slow-go"
 	# shellcheck disable=SC2016 # of Python
 	spawn slow "${PREFIX[@]}" python3 -c '
 import os, socket, sys, time
-began, go, out = sys.argv[1:]
+began, half, go, out = sys.argv[1:]
+def await_file(name):
+    while not os.path.exists(name):
+        time.sleep(0.05)
 with socket.socket() as client, open(out, "wb") as file:
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.settimeout(30)
@@ -245,17 +253,20 @@ with socket.socket() as client, open(out, "wb") as file:
     answer = client.makefile("rb", 1024)
     while answer.readline().strip():
         pass
-    client.shutdown(socket.SHUT_WR)
     open(began, "w").close()
-    while not os.path.exists(go):
-        time.sleep(0.05)
+    await_file(half)
+    client.shutdown(socket.SHUT_WR)
+    await_file(go)
     time.sleep(1)
     while data := answer.read(16384):
         file.write(data)
         time.sleep(0.02)
-' "$TMP/slow-began" "$TMP/slow-go" "$TMP/slow-read"
+' "$TMP/slow-began" "$TMP/slow-half" "$TMP/slow-go" "$TMP/slow-read"
 	SLOW=$SPAWNED_PID
 	wait_until 20 test -e "$TMP/slow-began" || fail "the slow reader gets no answer"
+	# nginx takes a FIN while it sends for the end of its client, and stops.
+	wait_until 20 slow_is_sent "$before" || fail "nginx does not get rid of its answer"
+	touch "$TMP/slow-half"
 }
 
 test_drain() {

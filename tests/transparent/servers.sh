@@ -16,6 +16,7 @@ start_nginx() {
 		    location = / { return 200 "\$server_addr"; }
 		    location = /client { return 200 "\$remote_addr"; }
 		    location /upload { dav_methods PUT; }
+		    location = /slow { access_log $TMP/nginx/slow.log; }
 		}
 	END
 	spawn nginx nginx -e stderr -c "$TMP/nginx.conf" -g 'daemon off;'
