@@ -99,7 +99,8 @@ say "what is told of a flow, by its kinds"
 begin_crowd "$CROWDED" "$COUNT" "127.0.0.1:$FRONT4" "[::1]:$FRONT6"
 for i in 1 2 3; do
 	connections >"$TMP/flows"
-	jq -r '.[].client' "$TMP/flows" | grep -xFf "$TMP/own-ends" | sort >"$TMP/listed"
+	# A flow of the listener that leads nowhere may have the port of one of these.
+	jq -r '.[] | select(.listener != "dead").client' "$TMP/flows" | grep -xFf "$TMP/own-ends" | sort >"$TMP/listed"
 	sort "$TMP/own-ends" | cmp - "$TMP/listed" || fail "look $i: not each of $COUNT once: $(wc -l <"$TMP/listed")"
 	assert_equal "" "$(jq -r '.[].id' "$TMP/flows" | sort | uniq -d)" "flows with one id"
 done
