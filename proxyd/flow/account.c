@@ -103,6 +103,13 @@ static void find_lanes(const struct flow *flow, struct account *out)
 	}
 }
 
+void account_address(struct address *out, int fd, int (*ask)(int, struct sockaddr *, socklen_t *))
+{
+	out->length = sizeof(out->ipv6);
+	if (ask(fd, &out->any, &out->length))
+		out->length = 0;
+}
+
 static void find_addresses(const struct flow *flow, struct account *out)
 {
 	const struct setup *setup = flow->setup;
@@ -117,14 +124,9 @@ static void find_addresses(const struct flow *flow, struct account *out)
 		out->endpoint = setup->destination;
 	if (fd < 0 || flow->state < FLOW_OPEN)
 		return;
-	out->source.length = sizeof(out->source.ipv6);
-	if (getsockname(fd, &out->source.any, &out->source.length))
-		out->source.length = 0;
-	if (out->endpoint.length)
-		return;
-	out->endpoint.length = sizeof(out->endpoint.ipv6);
-	if (getpeername(fd, &out->endpoint.any, &out->endpoint.length))
-		out->endpoint.length = 0;
+	account_address(&out->source, fd, getsockname);
+	if (!out->endpoint.length)
+		account_address(&out->endpoint, fd, getpeername);
 }
 
 static void describe(const struct flow *flow, const struct offer_sight *direct, struct account *out)

@@ -46,6 +46,9 @@ struct account {
 const char *account_listener(const struct flow *flow);
 const char *account_upstream(const struct flow *flow);
 
+/* What getsockname or getpeername, as `ask`, say of a socket; length 0 if they fail. */
+void account_address(struct address *out, int fd, int (*ask)(int, struct sockaddr *, socklen_t *));
+
 /* In the flow's worker. Asks the kernel: a few microseconds. */
 void account_take(const struct flow *flow, struct account *out);
 

@@ -24,13 +24,6 @@ void record_connect(struct flow *flow)
 		flow->record->connect_us = worker_now_us();
 }
 
-static void note(struct address *to, int fd, int (*ask)(int, struct sockaddr *, socklen_t *))
-{
-	to->length = sizeof(to->ipv6);
-	if (ask(fd, &to->any, &to->length))
-		to->length = 0;
-}
-
 /* The sockets of a flow that was reset cannot be asked any more. */
 void record_opened(struct flow *flow)
 {
@@ -40,8 +33,8 @@ void record_opened(struct flow *flow)
 		return;
 	record->opened_us = worker_now_us();
 	record->detail = NULL;
-	note(&record->source, flow->fds[UPSTREAM], getsockname);
-	note(&record->endpoint, flow->fds[UPSTREAM], getpeername);
+	account_address(&record->source, flow->fds[UPSTREAM], getsockname);
+	account_address(&record->endpoint, flow->fds[UPSTREAM], getpeername);
 }
 
 void record_end(struct flow *flow)
