@@ -20,7 +20,7 @@ talk_direct() { # FLOWS WHAT TURNS [PAUSE]
 	direct=$(($(direct_bytes) - direct))
 	relayed=$(($(carried) - relayed))
 	assert_equal "$bytes" $((direct + relayed)) "bytes that were counted, $2"
-	assert_number "$direct" -ge $((bytes * 9 / 10)) "of $bytes bytes those that went direct, $2"
+	assert_nearly_all "$bytes" "$direct" "bytes that went direct, $2"
 }
 
 # Those of the sockets that an operator is shown. JQ-FILTER
