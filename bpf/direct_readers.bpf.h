@@ -156,16 +156,12 @@ static __always_inline int has_help(struct task_struct *task)
 /* `permanent`: only whether the process is one that can be looked at. */
 __noinline int all_elsewhere(const struct sl_end *end, int tgid, int permanent)
 {
-	struct task_struct *process = bpf_task_from_pid(tgid), *thread;
+	struct task_struct *process = end ? bpf_task_from_pid(tgid) : NULL, *thread;
 	struct bpf_iter_task it;
 	int answer;
 
 	if (!process)
 		return 0;
-	if (!end) {
-		bpf_task_release(process);
-		return 0;
-	}
 	answer = process->signal->nr_threads <= THREADS_MAX;
 	bpf_iter_task_new(&it, process, BPF_TASK_ITER_PROC_THREADS);
 	while (answer && (thread = bpf_iter_task_next(&it)))
