@@ -78,7 +78,9 @@ static void settle(struct roster *roster, struct endpoint *endpoint,
 	usable = endpoint_is_wanted(endpoint) && !endpoint->down && !endpoint->ejection.until_ms;
 	if (usable && !endpoint->usable && rules->slow_start)
 		endpoint->ramp_from = now_ms ? now_ms : 1;
-	if (!usable || now_ms >= endpoint->ramp_from + rules->slow_start)
+	/* Workers' clocks differ: the ramp may have begun later than now, also after a reload that
+	 * took slow_start away. */
+	if (!usable || !rules->slow_start || now_ms >= endpoint->ramp_from + rules->slow_start)
 		endpoint->ramp_from = 0;
 	if (endpoint->ramp_from)
 		due(roster, now_ms + rules->slow_start / ENDPOINT_SHARE + RAMP_STEP_MS);

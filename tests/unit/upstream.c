@@ -377,6 +377,23 @@ Test(upstream, ejected_drained_and_new_ones_start_slowly_too)
 	cr_expect_eq(visits(2, 1000), 250);
 }
 
+/* A worker whose clock is a little behind asks first after the reload. */
+Test(upstream, a_reload_without_slow_start_ends_one_that_has_just_begun)
+{
+	pool_init(&pool, BALANCE_ROUND_ROBIN, 2);
+	pool.config.slow_start = 10000;
+	pool_open(&pool);
+	set_health(0, false);
+	set_health(0, true);
+	cr_expect_leq(visits(0, 100), 20);
+	assert_state(0, "starting");
+	pool.config.slow_start = 0;
+	pool.now -= 20;
+	cr_assert_eq(upstream_update(pool.upstream, &pool.config, pool.now), 0);
+	assert_state(0, "up");
+	cr_expect_eq(visits(0, 100), 50);
+}
+
 /* With Maglev the keys move over bit by bit, each of them once. */
 Test(upstream, keys_move_over_in_a_slow_start)
 {
