@@ -48,6 +48,8 @@ static uint64_t last_active_ms(const struct flow *flow, const struct offer_sight
 		if (info.tcpi_last_data_recv < idle)
 			idle = info.tcpi_last_data_recv;
 	}
+	if (direct->active_ms >= now_ms) /* since this turn of the event loop began */
+		return now_ms;
 	return now_ms - idle > direct->active_ms ? now_ms - idle : direct->active_ms;
 }
 
