@@ -179,11 +179,17 @@ int plan_new(struct config *config, const struct plan *previous, uint64_t now_ms
 	return err;
 }
 
+/*
+ * What the host may refuse comes first: what other plans share must not follow one that is dropped,
+ * of which nobody would look up the names.
+ */
 int plan_commit(struct plan *plan, uint64_t now_ms)
 {
 	const struct config *config = plan->config;
-	int err = 0, result;
+	int err = plan_intercept(plan), result;
 
+	if (err)
+		return err;
 	for (unsigned int i = 0; i < config->upstream_count; i++) {
 		result = upstream_update(plan->upstreams[i], &config->upstreams[i], now_ms);
 		err = err ? err : result;
@@ -193,8 +199,7 @@ int plan_commit(struct plan *plan, uint64_t now_ms)
 		err = err ? err : result;
 		bandwidth_set_rate(plan->bandwidths[i], config->listeners[i].limits.bandwidth);
 	}
-	result = plan_intercept(plan);
-	return err ? err : result;
+	return err;
 }
 
 int plan_intercept(struct plan *plan)

@@ -48,7 +48,10 @@ void plan_release(struct plan *plan, struct plan *next);
 /* The plan is not taken on after all: end what is new in it, and go on as `current` says. */
 void plan_abandon(struct plan *plan, struct plan *current);
 
-/* From now on the plan is what holds. Returns 0, or -errno when something could not follow. */
+/*
+ * From now on the plan is what holds. Returns 0; -errno with nothing changed but what is
+ * intercepted (plan_abandon()); or -ENOMEM when some of it could not follow.
+ */
 int plan_commit(struct plan *plan, uint64_t now_ms);
 
 struct plan *plan_ref(struct plan *plan);

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Plans that cannot be taken on: nothing of them may stay. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+#include "config/load.h"
+#include "policy/plan.h"
+
+#define NOW 1000000 /* ms; any time */
+
+static int follow_result;
+
+/* An interception takes privileges: the linker has plan.c call these (-Wl,--wrap). */
+int __wrap_interception_new(const struct config_listener *listener, const char *own_cgroup,
+			    struct claims *claims, struct interception **out);
+struct interception *__wrap_interception_ref(struct interception *interception);
+void __wrap_interception_unref(struct interception *interception);
+int __wrap_interception_follow(struct interception *interception,
+			       const struct config_listener *listener);
+void __wrap_interception_end(struct interception *interception,
+			     const struct config_listener *listener, bool for_good);
+
+int __wrap_interception_new(const struct config_listener *listener, const char *own_cgroup,
+			    struct claims *claims, struct interception **out)
+{
+	static char somebody;
+
+	(void)listener;
+	(void)own_cgroup;
+	(void)claims;
+	*out = (struct interception *)(void *)&somebody;
+	return 0;
+}
+
+struct interception *__wrap_interception_ref(struct interception *interception)
+{
+	return interception;
+}
+
+void __wrap_interception_unref(struct interception *interception)
+{
+	(void)interception;
+}
+
+int __wrap_interception_follow(struct interception *interception,
+			       const struct config_listener *listener)
+{
+	(void)interception;
+	(void)listener;
+	return follow_result;
+}
+
+void __wrap_interception_end(struct interception *interception,
+			     const struct config_listener *listener, bool for_good)
+{
+	(void)interception;
+	(void)listener;
+	(void)for_good;
+}
+
+static struct plan *planned(const char *text, const struct plan *previous)
+{
+	struct config_report report = {0};
+	struct config *config;
+	struct plan *plan;
+
+	cr_assert_eq(config_load_text("f", text, strlen(text), &config, &report), 0, "of\n%s",
+		     text);
+	report_clear(&report);
+	cr_assert_eq(plan_new(config, previous, NOW, &plan), 0);
+	return plan;
+}
+
+#define ROUTES "routes: {upstream: web}\n"
+
+static const char before[] = "listeners: {name: front, address: 127.0.0.1:9}\n" ROUTES
+			     "upstreams: {name: web, endpoints: 127.0.0.1:80}\n";
+
+static const char after[] = "listeners:\n"
+			    "- {name: front, address: 127.0.0.1:9, deny: 0.0.0.0/0}\n"
+			    "- address: 127.0.0.1:10\n"
+			    "  intercept: {mode: steer, interfaces: eth9}\n" ROUTES
+			    "upstreams: {name: web, endpoints: other.test:80}\n";
+
+/* What a plan shares with the one before follows it only when nothing can go wrong any more. */
+Test(plan, one_that_cannot_intercept_changes_nothing)
+{
+	struct plan *plan = planned(before, NULL), *next = planned(after, plan);
+	const struct upstream_request request = {.source = &plan->config->listeners[0].address,
+						 .now_ms = NOW};
+	struct endpoint *endpoint;
+
+	cr_assert_eq(plan_commit(plan, NOW), 0);
+	follow_result = -ENODEV;
+	cr_expect_eq(plan_commit(next, NOW), -ENODEV);
+	plan_abandon(next, plan);
+	plan_unref(next);
+	cr_expect_eq(limit_admit(plan->limits[0], request.source, NOW), LIMIT_ADMITTED);
+	cr_assert_eq(upstream_pick(plan->upstreams[0], &request, &endpoint), 0);
+	cr_expect_str_eq(endpoint_name(endpoint), "127.0.0.1:80");
+	endpoint_release(endpoint);
+	plan_unref(plan);
+}
