@@ -52,24 +52,28 @@ static int open_listener(struct proxy *proxy, struct plan *plan, unsigned int in
 {
 	const struct interception *interception = plan->interceptions[index];
 	struct config_listener *config = &plan->config->listeners[index];
+	unsigned int opened = 0;
 	int err = listener_check(&config->address);
 
-	for (unsigned int i = 0; !err && i < proxy->settings.workers; i++) {
-		sockets[i] = listener_open(config);
-		if (sockets[i] < 0) {
-			err = sockets[i];
-			while (i-- > 0)
-				close(sockets[i]);
+	while (!err && opened < proxy->settings.workers) {
+		int fd = listener_open(config);
+
+		if (fd < 0) {
+			err = fd;
 			break;
 		}
-		config->address.ipv4.sin_port = port_of(sockets[i]);
+		sockets[opened++] = fd;
+		config->address.ipv4.sin_port = port_of(fd);
 		if (proxy->shared.sock_ops)
-			kernel_lane_claim(proxy->shared.kernel_lane, sockets[i]);
-		if (interception && !err)
-			err = interception_claim(interception, sockets[i]);
+			kernel_lane_claim(proxy->shared.kernel_lane, fd);
+		if (interception)
+			err = interception_claim(interception, fd);
 	}
-	if (err)
-		report_listen(&config->address, err);
+	if (!err)
+		return 0;
+	while (opened)
+		close(sockets[--opened]);
+	report_listen(&config->address, err);
 	return err;
 }
 

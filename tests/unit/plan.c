@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Plans that cannot be taken on: nothing of them may stay. */
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 
 #include "config/load.h"
 #include "policy/plan.h"
+#include "proxy.h"
 
-#define NOW 1000000 /* ms; any time */
+#define NOW     1000000 /* ms; any time */
+#define WORKERS 4
 
-static int follow_result;
+static int follow_result, claims_left;
 
-/* An interception takes privileges: the linker has plan.c call these (-Wl,--wrap). */
+/* An interception takes privileges: the linker has plan.c and follow.c call these (-Wl,--wrap). */
 int __wrap_interception_new(const struct config_listener *listener, const char *own_cgroup,
 			    struct claims *claims, struct interception **out);
 struct interception *__wrap_interception_ref(struct interception *interception);
@@ -20,6 +23,7 @@ int __wrap_interception_follow(struct interception *interception,
 			       const struct config_listener *listener);
 void __wrap_interception_end(struct interception *interception,
 			     const struct config_listener *listener, bool for_good);
+int __wrap_interception_claim(const struct interception *interception, int listening);
 
 int __wrap_interception_new(const struct config_listener *listener, const char *own_cgroup,
 			    struct claims *claims, struct interception **out)
@@ -57,6 +61,13 @@ void __wrap_interception_end(struct interception *interception,
 	(void)interception;
 	(void)listener;
 	(void)for_good;
+}
+
+int __wrap_interception_claim(const struct interception *interception, int listening)
+{
+	(void)interception;
+	(void)listening;
+	return claims_left-- ? 0 : -EEXIST;
 }
 
 static struct plan *planned(const char *text, const struct plan *previous)
@@ -101,4 +112,36 @@ Test(plan, one_that_cannot_intercept_changes_nothing)
 	cr_expect_str_eq(endpoint_name(endpoint), "127.0.0.1:80");
 	endpoint_release(endpoint);
 	plan_unref(plan);
+}
+
+static unsigned int open_descriptors(void)
+{
+	DIR *list = opendir("/proc/self/fd");
+	unsigned int count = 0;
+
+	cr_assert_not_null(list);
+	while (readdir(list))
+		count++;
+	closedir(list);
+	return count;
+}
+
+static const char intercepting[] = "listeners:\n"
+				   "- address: 127.0.0.1:9\n"
+				   "  intercept: {mode: steer, interfaces: eth9}\n" ROUTES
+				   "upstreams: {name: web, endpoints: 127.0.0.1:80}\n";
+
+/* A socket that nobody accepts from, with SO_REUSEPORT, would take its share of the clients. */
+Test(plan, sockets_that_cannot_be_claimed_are_closed)
+{
+	struct proxy proxy = {.settings.workers = WORKERS, .plan = planned(intercepting, NULL)};
+	unsigned int open = open_descriptors();
+
+	for (int i = 0; i < WORKERS; i++) {
+		claims_left = i;
+		proxy.plan->config->listeners[0].address.ipv4.sin_port = 0;
+		cr_expect_eq(proxy_listen(&proxy, NULL), -PROXY_EXIT_LISTEN);
+		cr_expect_eq(open_descriptors(), open, "after %d claims", i);
+	}
+	plan_unref(proxy.plan);
 }
