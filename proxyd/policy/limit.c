@@ -43,6 +43,7 @@ struct shard {
 	struct source *sources;  /* uthash */
 	struct source_list idle; /* the longest idle first */
 	unsigned int idle_count;
+	uint64_t now; /* ns: the latest time it was asked at */
 };
 
 /* What the config says, in the form that it is asked for. */
@@ -221,6 +222,17 @@ static struct shard *lock_shard(struct limit *limit, const uint8_t key[16], unsi
 	return shard;
 }
 
+/*
+ * A worker reads its clock before it has the lock, and so perhaps an earlier time than the one
+ * before it there: to go back would shorten what is owed, and let a client in once more for each.
+ */
+static uint64_t later(struct shard *shard, uint64_t now)
+{
+	if (shard->now < now)
+		shard->now = now;
+	return shard->now;
+}
+
 /* --- Admission --------------------------------------------------------------------------- */
 
 static bool has_place(const struct limit *limit, uint64_t flows)
@@ -278,6 +290,7 @@ static enum limit_verdict admit(struct limit *limit, const struct address *from,
 		return LIMIT_FLOWS;
 	source_key(limit, from, key);
 	shard = lock_shard(limit, key, &hash);
+	now = later(shard, now);
 	reap(shard, now);
 	source = obtain(shard, key, hash);
 	if (source) {

@@ -228,6 +228,20 @@ Test(limit, admits_a_burst_then_the_rate)
 	limit_unref(limit);
 }
 
+/* One worker's clock was read a tick before another's, again and again. */
+Test(limit, a_clock_that_lags_gives_nothing)
+{
+	struct limit *limit =
+		made(&(struct config_limits){.rate_per_source = 1000, .rate_burst = 10});
+
+	cr_expect_eq(admitted(limit, "192.0.2.1", NOW, 200), 11);
+	for (int i = 0; i < 100; i++) {
+		cr_expect_eq(admitted(limit, "192.0.2.1", NOW - 4, 10), 0);
+		cr_expect_eq(admitted(limit, "192.0.2.1", NOW, 10), 0);
+	}
+	limit_unref(limit);
+}
+
 /* 10 seconds, asked every 4 ms by one who always wants more, at rates that divide nothing evenly.
  */
 Test(limit, keeps_the_rate_over_time)
