@@ -228,6 +228,8 @@ static void answered(struct name *name)
 		return;
 	}
 	clock_arm(name->timer, with_jitter(take_answers(name, &changed)));
+	/* Where it had no records, nobody has believed so far that there are none. */
+	changed |= before == NAME_FAILED && name->state != NAME_FAILED;
 	drop_fresh(name);
 	say_state(name, before, changed);
 	if (changed)

@@ -47,8 +47,8 @@ struct name_listener {
 	TAILQ_ENTRY(name_listener) by_name;
 	struct name *name;
 	/*
-	 * The name's first outcome is there, or its records have changed. May begin and cease to
-	 * listen to other names.
+	 * The name's first outcome is there, or its records have changed, or it is answered again
+	 * after failures. May begin and cease to listen to other names.
 	 */
 	void (*changed)(struct name_listener *listener);
 };

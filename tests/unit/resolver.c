@@ -530,6 +530,40 @@ Test(resolver, a_target_that_fails)
 	close_scene(scene);
 }
 
+/* When a server says at last that there is no such name, that is news, though it had no records. */
+Test(resolver, a_failure_that_becomes_an_answer)
+{
+	struct scene *scene = open_scene();
+
+	add(scene, ENDPOINT_SRV, "_http._tcp.test");
+	add(scene, ENDPOINT_NAME, "b.test");
+	program_tell(&scene->server, "set _http._tcp.test SRV 60 0 1 81 a.test, 0 1 82 b.test");
+	program_tell(&scene->server, "set a.test A 1 127.0.0.1");
+	program_tell(&scene->server, "fail b.test");
+	start(scene);
+	*resolver_times(scene->resolver) = (struct name_times){.ttl_min = 100,
+							       .ttl_max = 200,
+							       .nothing_max = 60000,
+							       .retry_min = 50,
+							       .retry_max = 50};
+	watch(scene);
+	expect(scene, 0, "127.0.0.1:81*1");
+	program_tell(&scene->server, "gone a.test 60");
+	program_count(&scene->server, "count");
+	for (int i = 0; i < 600 && program_count(&scene->server, "count a.test") < 2; i++)
+		run_for(scene, 20);
+	/* None has an address any more, but of b.test that is not known. */
+	run_for(scene, 100);
+	cr_expect_str_eq(text_of(0), "127.0.0.1:81*1");
+	cr_expect_eq(told[1].calls, 0);
+	program_tell(&scene->server, "gone b.test 60");
+	program_tell(&scene->server, "heal b.test");
+	expect(scene, 0, "");
+	cr_expect_eq(told[1].calls, 1);
+	cr_expect_eq(told[1].count, 0);
+	close_scene(scene);
+}
+
 Test(resolver, no_service)
 {
 	struct scene *scene = open_scene();
