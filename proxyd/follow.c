@@ -247,6 +247,18 @@ static int switch_plan(struct proxy *proxy, struct plan *plan, bool *listening,
 	return err;
 }
 
+/* As before. What was drained accepts no more, and must not intercept either. */
+static void abandon(struct proxy *proxy, struct plan *plan)
+{
+	const struct plan *current = proxy->plan;
+
+	plan_abandon(plan, proxy->plan);
+	for (unsigned int i = 0; i < current->config->listener_count; i++)
+		if (!proxy->listening[i])
+			interception_end(current->interceptions[i], &current->config->listeners[i],
+					 false);
+}
+
 int proxy_follow(struct proxy *proxy, struct config *config)
 {
 	bool *listening = calloc(config->listener_count + 1, sizeof(bool));
@@ -266,7 +278,7 @@ int proxy_follow(struct proxy *proxy, struct config *config)
 	if (!err) {
 		err = plan_commit(plan, worker_now_ms());
 		if (err)
-			plan_abandon(plan, proxy->plan);
+			abandon(proxy, plan);
 	}
 	if (err) {
 		access_target_close(&target);

@@ -12,7 +12,8 @@
 #define NOW     1000000 /* ms; any time */
 #define WORKERS 4
 
-static int follow_result, claims_left;
+static int follow_failures, claims_left;
+static bool intercepted;
 
 /* An interception takes privileges: the linker has plan.c and follow.c call these (-Wl,--wrap). */
 int __wrap_interception_new(const struct config_listener *listener, const char *own_cgroup,
@@ -52,15 +53,19 @@ int __wrap_interception_follow(struct interception *interception,
 {
 	(void)interception;
 	(void)listener;
-	return follow_result;
+	if (follow_failures && follow_failures--)
+		return -ENODEV;
+	intercepted = true;
+	return 0;
 }
 
 void __wrap_interception_end(struct interception *interception,
 			     const struct config_listener *listener, bool for_good)
 {
-	(void)interception;
 	(void)listener;
 	(void)for_good;
+	if (interception)
+		intercepted = false;
 }
 
 int __wrap_interception_claim(const struct interception *interception, int listening)
@@ -70,16 +75,22 @@ int __wrap_interception_claim(const struct interception *interception, int liste
 	return claims_left-- ? 0 : -EEXIST;
 }
 
-static struct plan *planned(const char *text, const struct plan *previous)
+static struct config *loaded(const char *text)
 {
 	struct config_report report = {0};
 	struct config *config;
-	struct plan *plan;
 
 	cr_assert_eq(config_load_text("f", text, strlen(text), &config, &report), 0, "of\n%s",
 		     text);
 	report_clear(&report);
-	cr_assert_eq(plan_new(config, previous, NOW, &plan), 0);
+	return config;
+}
+
+static struct plan *planned(const char *text, const struct plan *previous)
+{
+	struct plan *plan;
+
+	cr_assert_eq(plan_new(loaded(text), previous, NOW, &plan), 0);
 	return plan;
 }
 
@@ -103,7 +114,7 @@ Test(plan, one_that_cannot_intercept_changes_nothing)
 	struct endpoint *endpoint;
 
 	cr_assert_eq(plan_commit(plan, NOW), 0);
-	follow_result = -ENODEV;
+	follow_failures = 1;
 	cr_expect_eq(plan_commit(next, NOW), -ENODEV);
 	plan_abandon(next, plan);
 	plan_unref(next);
@@ -143,5 +154,29 @@ Test(plan, sockets_that_cannot_be_claimed_are_closed)
 		cr_expect_eq(proxy_listen(&proxy, NULL), -PROXY_EXIT_LISTEN);
 		cr_expect_eq(open_descriptors(), open, "after %d claims", i);
 	}
+	plan_unref(proxy.plan);
+}
+
+/* Who connects to where nobody listens any more is refused, whereas without `intercept` he is not.
+ */
+Test(plan, a_listener_that_was_drained_intercepts_nothing)
+{
+	bool listening = true;
+	struct proxy proxy = {.settings.workers = 1,
+			      .listening = &listening,
+			      .plan = planned(intercepting, NULL)};
+	struct config *next = loaded(intercepting);
+
+	cr_assert_eq(plan_commit(proxy.plan, NOW), 0);
+	cr_assert(intercepted);
+	cr_assert_eq(proxy_drain_listener(&proxy, "listener-1"), 0);
+	cr_assert_not(intercepted);
+	/* Whichever port is free. */
+	proxy.plan->config->listeners[0].address.ipv4.sin_port = 0;
+	next->listeners[0].address.ipv4.sin_port = 0;
+	claims_left = 1;
+	follow_failures = 1;
+	cr_expect_eq(proxy_follow(&proxy, next), -ENODEV);
+	cr_expect_not(intercepted);
 	plan_unref(proxy.plan);
 }
