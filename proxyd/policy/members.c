@@ -118,6 +118,7 @@ static int grant_wishes(struct upstream *upstream, const struct members *members
 			wish->endpoint = endpoint_hold(*found);
 		else
 			err = endpoint_new(upstream, &wish->resolved->address, &wish->endpoint);
+		wish->returns = found && !(*found)->entry;
 	}
 	return err;
 }
@@ -159,6 +160,11 @@ static void apply(const struct wish *wish, bool fresh)
 	}
 	/* A command holds until somebody changes the weight in the config. */
 	if (is_new || endpoint->entry_weight != entry->weight)
+		endpoint->set_weight = entry->set_weight;
+	/* What was asked of its name meanwhile did not reach it. */
+	if (wish->returns && entry->drained)
+		endpoint->drained = true;
+	if (wish->returns && entry->set_weight != ENDPOINT_NO_WEIGHT)
 		endpoint->set_weight = entry->set_weight;
 	endpoint->member = true;
 	endpoint->entry = entry;

@@ -300,6 +300,25 @@ Test(members, commands_on_a_name_hold_for_addresses_to_come)
 	cr_expect_str_eq(members(), "10.0.0.7:80*6, 10.0.0.8:80*6");
 }
 
+/* Also for one that had left the answer, but not with its last flow, when the command came. */
+Test(members, commands_on_a_name_hold_for_addresses_that_return)
+{
+	const struct resolved answer[] = {address("10.0.0.7:80"), address("10.0.0.8:80")};
+	struct endpoint *held;
+
+	pool_init(&pool, BALANCE_ROUND_ROBIN, 0);
+	add_name("backend.example.org:80", ENDPOINT_NAME);
+	pool_open(&pool);
+	resolve(0, answer, 1);
+	held = pool_pick(&pool);
+	resolve(0, &answer[1], 1);
+	cr_assert_eq(upstream_drain(pool.upstream, "backend.example.org:80", true), 0);
+	cr_assert_eq(upstream_set_weight(pool.upstream, "backend.example.org:80", 6), 0);
+	resolve(0, answer, 2);
+	cr_expect_str_eq(members(), "10.0.0.7:80*6 draining, 10.0.0.8:80*6 drained");
+	endpoint_release(held);
+}
+
 Test(members, only_names_are_resolved)
 {
 	const struct resolved answer = address("10.0.0.7:80");
