@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "capture.h"
 #include "ward.h"
@@ -32,21 +31,28 @@ Test(health, rise_and_fall_are_exact)
 	ward_close(&ward);
 }
 
+/* Until so many have begun in a mode. */
+static void run_checks(struct ward *ward, const char *mode, long count)
+{
+	program_tell(&ward->backend, "mode %s", mode);
+	program_count(&ward->backend, "count");
+	for (long seen = 0; seen < count; seen += program_count(&ward->backend, "count"))
+		ward_run(ward, 1);
+}
+
 /* Two of three bad ones, again and again, are not three in a row. */
 Test(health, a_good_check_begins_the_count_anew)
 {
 	struct ward ward;
 
 	ward_open(&ward);
+	ward.config.health.interval = 200;
 	ward_start(&ward);
 	ward_expect(&ward, 1, true, "HTTP 200");
 	for (unsigned int round = 0; round < 4; round++) {
-		program_tell(&ward.backend, "mode 500");
-		program_count(&ward.backend, "count");
-		for (long seen = 0; seen < 2; seen += program_count(&ward.backend, "count"))
-			ward_run(&ward, 1);
-		program_tell(&ward.backend, "mode ok");
-		ward_run(&ward, 120);
+		run_checks(&ward, "500", 2);
+		/* When the second one begins the first one has ended. */
+		run_checks(&ward, "ok", 2);
 	}
 	cr_expect_eq(turn_count, 1, "%u turns", turn_count);
 	ward_close(&ward);
@@ -102,7 +108,7 @@ static int by_size(const void *left, const void *right)
 	return a < b ? -1 : a > b;
 }
 
-/* 40% of 50 ms: from 30 to 70; a tick of the clock and the machine's load come on top. */
+/* 40% of 200 ms: from 120 to 280; a tick of the clock and the machine's load come on top. */
 Test(health, jitter_spreads_the_checks)
 {
 	double times[100];
@@ -110,19 +116,20 @@ Test(health, jitter_spreads_the_checks)
 	unsigned int count;
 
 	ward_open(&ward);
+	ward.config.health.interval = 200;
 	ward.config.health.jitter_percent = 40;
 	ward_start(&ward);
-	ward_run(&ward, 2500);
+	ward_run(&ward, 8000);
 	count = accept_times(&ward, times, 100);
-	cr_assert_geq(count, 30, "%u checks", count);
+	cr_assert_geq(count, 25, "%u checks", count);
 	for (unsigned int i = 1; i < count; i++)
 		times[i - 1] = times[i] - times[i - 1];
 	qsort(times, --count, sizeof(*times), by_size);
 	fprintf(stderr, "between checks: %.1f, %.1f to %.1f, %.1f ms\n", times[0],
 		times[count / 10], times[count - 1 - count / 10], times[count - 1]);
-	cr_expect_geq(times[count / 10], 25);
-	cr_expect_leq(times[count / 10], 42);
-	cr_expect_geq(times[count - 1 - count / 10], 58);
+	cr_expect_geq(times[count / 10], 100);
+	cr_expect_leq(times[count / 10], 170);
+	cr_expect_geq(times[count - 1 - count / 10], 230);
 	ward_close(&ward);
 }
 
@@ -173,8 +180,8 @@ Test(health, many_do_not_exhaust_descriptors)
 	ward_start(&ward);
 	ward_wait(&ward, WARD_ENDPOINTS);
 	most = program_count(&ward.backend, "most");
-	/* The server notices an end a little later than we do. */
-	cr_expect(most >= 16 && most <= 64, "%ld at once", most);
+	/* The server notices an end later than we do, on a busy machine much later. */
+	cr_expect(most >= 16 && most <= WARD_ENDPOINTS / 2, "%ld at once", most);
 	for (unsigned int i = 0; i < WARD_ENDPOINTS; i++)
 		cr_expect(!turns[i].up && !strcmp(turns[i].reason, "timeout"), "%s",
 			  turns[i].reason);
@@ -189,16 +196,13 @@ Test(health, no_descriptor_left_is_no_verdict)
 	struct ward ward;
 	const char *said;
 	long checks = 0;
-	int first_free;
 
 	ward_open(&ward);
 	ward_start(&ward);
 	ward_expect(&ward, 1, true, "HTTP 200");
 	getrlimit(RLIMIT_NOFILE, &limit);
 	capture_start(&capture, stderr);
-	first_free = dup(0);
-	close(first_free);
-	limit.rlim_cur = (rlim_t)first_free;
+	limit.rlim_cur = 0;
 	setrlimit(RLIMIT_NOFILE, &limit);
 	ward_run(&ward, 500);
 	limit.rlim_cur = limit.rlim_max;
@@ -267,6 +271,7 @@ Test(health, an_update_takes_hold)
 Test(health, updates_without_change_change_nothing)
 {
 	struct ward ward;
+	uint64_t began;
 	long count;
 
 	ward_open(&ward);
@@ -274,12 +279,15 @@ Test(health, updates_without_change_change_nothing)
 	ward_start(&ward);
 	ward_expect(&ward, 1, true, "HTTP 200");
 	program_count(&ward.backend, "count");
+	began = clock_ms();
 	for (unsigned int i = 0; i < 1000; i++) {
 		update(&ward);
 		ward_run(&ward, 1);
 	}
 	count = program_count(&ward.backend, "count");
-	cr_expect(count >= 3 && count <= 30, "%ld checks", count);
+	began = clock_ms() - began;
+	cr_expect(count >= 3 && count <= (long)began / 200 + 2, "%ld checks in %lu ms", count,
+		  began);
 	cr_expect_eq(turn_count, 1);
 	ward_close(&ward);
 }

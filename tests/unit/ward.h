@@ -50,7 +50,10 @@ void ward_close(struct ward *ward);
 /* Let events happen for a while. */
 void ward_run(struct ward *ward, unsigned int milliseconds);
 
-/* Until there are `count` turns in all. Returns the last of them. */
+/*
+ * Until there are `count` turns in all. Returns the last of them; no other check of its endpoint
+ * has begun by then.
+ */
 const struct turn *ward_wait(struct ward *ward, unsigned int count);
 
 /* The same; it is to be this one. */
