@@ -3,9 +3,13 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/load.h"
+#include "control/access_log.h"
+#include "intake/listener.h"
 #include "policy/plan.h"
 #include "proxy.h"
 
@@ -179,4 +183,43 @@ Test(plan, a_listener_that_was_drained_intercepts_nothing)
 	cr_expect_eq(proxy_follow(&proxy, next), -ENODEV);
 	cr_expect_not(intercepted);
 	plan_unref(proxy.plan);
+}
+
+static const char on_loopback[] = "listeners: {name: front, address: 127.0.0.1:9}\n" ROUTES
+				  "upstreams: {name: web, endpoints: 127.0.0.1:80}\n";
+
+static const char on_all[] = "listeners: {name: front, address: 0.0.0.0:9}\n" ROUTES
+			     "upstreams: {name: web, endpoints: 127.0.0.1:80}\n";
+
+/* Of what is in the way of a listener on all addresses one belongs to proxyd, and goes. */
+Test(plan, a_listener_may_change_its_address_and_keep_its_port)
+{
+	struct proxy proxy = {.settings.workers = WORKERS,
+			      .listening = calloc(1, sizeof(bool)),
+			      .plan = planned(on_loopback, NULL)};
+	struct config_listener *front = &proxy.plan->config->listeners[0];
+	struct config *next = loaded(on_all);
+	int old, other;
+
+	cr_assert_eq(access_log_new(&proxy.shared.access_log), 0);
+	front->address.ipv4.sin_port = 0;
+	old = listener_open(front);
+	cr_assert_geq(old, 0);
+	cr_assert_eq(getsockname(old, &front->address.any, &front->address.length), 0);
+	proxy.listening[0] = true;
+	next->listeners[0].address.ipv4.sin_port = front->address.ipv4.sin_port;
+	cr_expect_eq(proxy_follow(&proxy, next), 0);
+	/* Anybody else's port is refused as ever. */
+	other = listener_open(&proxy.plan->config->listeners[0]);
+	cr_assert_geq(other, 0);
+	proxy.listening[0] = false;
+	next = loaded(on_loopback);
+	next->listeners[0].address.ipv4.sin_port =
+		proxy.plan->config->listeners[0].address.ipv4.sin_port;
+	cr_expect_eq(proxy_follow(&proxy, next), -EADDRINUSE);
+	close(old);
+	close(other);
+	plan_unref(proxy.plan);
+	access_log_free(proxy.shared.access_log);
+	free(proxy.listening);
 }
