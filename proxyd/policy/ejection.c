@@ -47,10 +47,15 @@ bool ejection_saw(struct ejection *ejection, const struct config_ejection *confi
 	return config->failures && *row >= config->failures;
 }
 
+static uint64_t longest_of(const struct config_ejection *config)
+{
+	return config->time_max > config->time ? config->time_max : config->time;
+}
+
 uint64_t ejection_begin(struct ejection *ejection, const struct config_ejection *config,
 			uint64_t now_ms)
 {
-	uint64_t longest = config->time_max > config->time ? config->time_max : config->time;
+	uint64_t longest = longest_of(config);
 	uint64_t duration;
 
 	decay(ejection, config, now_ms);
@@ -71,6 +76,15 @@ bool ejection_ends(struct ejection *ejection, uint64_t now_ms)
 	ejection->quiet_since = ejection->until_ms;
 	ejection->until_ms = 0;
 	return true;
+}
+
+void ejection_follow(struct ejection *ejection, const struct config_ejection *config,
+		     uint64_t now_ms)
+{
+	uint64_t end = now_ms + (config->failures ? longest_of(config) : 0);
+
+	if (ejection->until_ms > end)
+		ejection->until_ms = end;
 }
 
 void ejection_clear(struct ejection *ejection, uint64_t now_ms)

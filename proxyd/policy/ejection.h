@@ -41,6 +41,10 @@ uint64_t ejection_begin(struct ejection *ejection, const struct config_ejection 
 /* Returns whether an ejection was under way that is over now; it is ended. */
 bool ejection_ends(struct ejection *ejection, uint64_t now_ms);
 
+/* Another config: an ejection that is under way takes no longer than one may take now. */
+void ejection_follow(struct ejection *ejection, const struct config_ejection *config,
+		     uint64_t now_ms);
+
 /* The endpoint was proved well by other means: end an ejection and forget the failures. */
 void ejection_clear(struct ejection *ejection, uint64_t now_ms);
 

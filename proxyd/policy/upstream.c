@@ -100,7 +100,8 @@ static int follow(struct upstream *upstream, const struct entries *entries)
 	return 0;
 }
 
-static int configure(struct upstream *upstream, const struct config_upstream *config)
+static int configure(struct upstream *upstream, const struct config_upstream *config,
+		     uint64_t now_ms)
 {
 	struct entries entries;
 	int err = entries_new(config, &upstream->entries, &entries);
@@ -120,10 +121,14 @@ static int configure(struct upstream *upstream, const struct config_upstream *co
 	upstream->retry_least = config->retry_budget_min;
 	upstream->rules.slow_start = config->slow_start;
 	upstream->rules.panic_percent = config->ejection.panic_percent;
-	/* Nobody would bring them back. */
-	for (unsigned int i = 0; config->health.kind == HEALTH_NONE && i < upstream->members.count;
-	     i++)
-		upstream->members.items[i]->down = false;
+	for (unsigned int i = 0; i < upstream->members.count; i++) {
+		struct endpoint *endpoint = upstream->members.items[i];
+
+		/* Nobody would bring them back. */
+		if (config->health.kind == HEALTH_NONE)
+			endpoint->down = false;
+		ejection_follow(&endpoint->ejection, &config->ejection, now_ms);
+	}
 	return 0;
 }
 
@@ -151,7 +156,7 @@ int upstream_new(const struct config_upstream *config, uint64_t now_ms, struct u
 	STAILQ_INIT(&upstream->news);
 	upstream->name = strdup(config->name);
 	upstream->rules.upstream = upstream->name;
-	err = upstream->name ? configure(upstream, config) : -ENOMEM;
+	err = upstream->name ? configure(upstream, config, now_ms) : -ENOMEM;
 	if (err) {
 		destroy(upstream);
 		return err;
@@ -169,7 +174,7 @@ int upstream_update(struct upstream *upstream, const struct config_upstream *con
 	int err;
 
 	lock(upstream);
-	err = configure(upstream, config);
+	err = configure(upstream, config, now_ms);
 	refresh(upstream, now_ms);
 	unlock(upstream);
 	return err;

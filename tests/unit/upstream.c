@@ -250,6 +250,29 @@ Test(upstream, who_fails_is_ejected_for_a_time)
 	cr_expect_eq(lines_with(log, "\n"), 4, "%s", log);
 }
 
+/* What was too long, or is not wanted at all any more, need not be waited for. */
+Test(upstream, a_reload_shortens_ejections)
+{
+	pool_init(&pool, BALANCE_ROUND_ROBIN, 4);
+	pool.config.ejection.time = 3600000;
+	pool.config.ejection.time_max = 3600000;
+	pool_open(&pool);
+	report(1, ENDPOINT_CONNECT_FAILED, 3);
+	cr_expect_eq(taking(), 13);
+	pool.config.ejection.time = 5000;
+	pool.config.ejection.time_max = 20000;
+	cr_assert_eq(upstream_update(pool.upstream, &pool.config, pool.now), 0);
+	pool.now += 19999;
+	cr_expect_eq(taking(), 13);
+	pool.now += 1;
+	cr_expect_eq(taking(), 15);
+	report(1, ENDPOINT_CONNECT_FAILED, 1);
+	cr_expect_eq(taking(), 13);
+	pool.config.ejection.failures = 0;
+	cr_assert_eq(upstream_update(pool.upstream, &pool.config, pool.now), 0);
+	cr_expect_eq(taking(), 15);
+}
+
 Test(upstream, early_resets_eject_too)
 {
 	pool_init(&pool, BALANCE_ROUND_ROBIN, 3);
