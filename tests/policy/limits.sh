@@ -45,14 +45,14 @@ run access ACCESS "$ACCESS6"
 assert_equal 2 "$(turned_away ACCESS denied)" "clients denied"
 assert_equal 2 "$(turned_away ACCESS6 denied)" "clients denied, IPv6"
 run reject REJECT
-assert_equal 1 "$(turned_away REJECT flows)" "clients turned away by max_flows"
+assert_number "$(turned_away REJECT flows)" -ge 1 "clients turned away by max_flows"
 run queue QUEUE 2
 assert_equal 0 "$(turned_away QUEUE flows)" "clients turned away from the queue"
 run queue_timeout IMPATIENT 700
 assert_equal 1 "$(turned_away IMPATIENT flows)" "clients who waited in vain"
 assert_equal 1 "$(proxyd_status .errors.queue_timeout)" "queue timeouts"
 run per_source SOURCE
-assert_equal 1 "$(turned_away SOURCE source_flows)" "clients turned away by max_flows_per_source"
+assert_number "$(turned_away SOURCE source_flows)" -ge 1 "clients turned away by max_flows_per_source"
 run rate RATE
 assert_number "$(turned_away RATE source_rate)" -ge 10 "clients turned away by rate_per_source"
 run rate_queue RATE_QUEUE
