@@ -4,10 +4,10 @@
 . "$(dirname "$0")/../lib.sh"
 need jq nginx python3 redis-cli redis-server
 
-INTERVAL=100 TIMEOUT=200 RISE=2 FALL=2 # of the checks, ms
+INTERVAL=100 TIMEOUT=500 RISE=2 FALL=2 # of the checks, ms; no server that is well takes so long
 TTL=1                                  # s
 RATE=50                                # requests a second, of each load
-PATIENCE=1                             # s, of a client
+PATIENCE=3                             # s, of a client
 # Machines that run many tests at once are slow. What is compared with this is printed.
 SLACK=3000
 ((QUICK)) && SLACK=6000
