@@ -7,7 +7,7 @@ source "$(dirname "$0")/../lib.sh"
 take_lane "$@"
 need jq python3
 
-FLOWS=5000 CHURN=200 LASTS=20 REPEATED=1000
+FLOWS=5000 CHURN=200 LASTS=12 REPEATED=1000
 if ((QUICK)); then
 	FLOWS=200 CHURN=40 LASTS=8 REPEATED=60
 fi
