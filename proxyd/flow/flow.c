@@ -298,8 +298,13 @@ static void enter_kernel_lane(struct flow *flow)
 {
 	int err = pair(flow);
 
-	if (err == -EAGAIN || err == -EBADMSG)
+	if (err == -EBADMSG)
 		return;
+	/* Bytes behind a PROXY header are to be read first; nobody may listen for them yet. */
+	if (err == -EAGAIN) {
+		flow_update_interest(flow);
+		return;
+	}
 	flow->wants_kernel = false;
 	if (err) {
 		traffic_retreat(&flow->traffic, worker_now_ms());

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * A PROXY header for the upstream that its socket takes byte by byte. A fresh socket has room for
- * any header, so send(2) is told to be stingy. Built once for each lane, as flow.c.
+ * any header, so send(2) is told to be stingy. And a peer's, with bytes behind it. Built once for
+ * each lane, as flow.c.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -40,6 +42,17 @@ ssize_t __wrap_send(int fd, const void *bytes, size_t size, int flags)
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
 	errno = EAGAIN;
 	return -1;
+}
+
+/* No cgroup v2, as in some containers: sockets are enrolled from user space. */
+static bool cgroup_missing;
+
+int __real_cgroup_open(const char *path);
+int __wrap_cgroup_open(const char *path);
+
+int __wrap_cgroup_open(const char *path)
+{
+	return cgroup_missing ? -ENOENT : __real_cgroup_open(path);
 }
 
 static void begin(struct trial *stage, enum proxy_version version, int cuts)
@@ -176,4 +189,37 @@ Test(header, is_begun_again_with_the_next_endpoint)
 	expect_flow(&stage, &ends, 0);
 	close(first);
 	stage_close(&stage);
+}
+
+/* In one segment with the first bytes: only part of it is read before the flow is open. */
+static void peer_sends_all_at_once(void)
+{
+	static const char line[] = "PROXY TCP4 192.0.2.7 203.0.113.9 4711 443\r\n";
+	struct config_listener *listener;
+	struct trial stage;
+	struct ends ends;
+
+	begin(&stage, PROXY_V1, 0);
+	listener = &stage.proxy->plan->config->listeners[0];
+	listener->proxy_header.from.items = calloc(1, sizeof(struct cidr)); /* anybody */
+	listener->proxy_header.from.count = 1;
+	cr_assert_eq(trial_connect(&stage, &ends, false), 0);
+	cr_assert_gt(send(ends.client, line, strlen(line), MSG_MORE), 0);
+	cr_assert_eq(trial_send(ends.client, 0, 1000), 0);
+	cr_assert_eq(trial_accept(&stage, &ends), 0);
+	expect_text(ends.server, line);
+	cr_assert_eq(trial_expect(ends.server, 0, 1000), 0, "the first bytes are stuck");
+	expect_flow(&stage, &ends, 1000);
+	stage_close(&stage);
+}
+
+Test(header, of_a_peer_comes_with_what_follows)
+{
+	peer_sends_all_at_once();
+}
+
+Test(header, of_a_peer_comes_with_what_follows_where_there_is_no_cgroup)
+{
+	cgroup_missing = true;
+	peer_sends_all_at_once();
 }
