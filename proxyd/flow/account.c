@@ -30,12 +30,14 @@ const char *account_upstream(const struct flow *flow)
 }
 
 /*
- * When a byte last moved. proxyd sees none in the kernel lane, nor those that TCP sends from a full
- * buffer, slowly where it is paced; TCP knows. Of the direct lane that knows.
+ * When a byte last moved, `now_ms` at the latest. proxyd sees none in the kernel lane, nor those
+ * that TCP sends from a full buffer, slowly where it is paced; TCP knows. Of the direct lane that
+ * knows.
  */
-static uint64_t last_active_ms(const struct flow *flow, const struct offer_sight *direct)
+static uint64_t last_active_ms(const struct flow *flow, const struct offer_sight *direct,
+			       uint64_t now_ms)
 {
-	uint64_t now_ms = worker_now_ms(), idle = now_ms;
+	uint64_t idle = now_ms;
 
 	for (int side = DOWNSTREAM; side <= UPSTREAM; side++) {
 		struct tcp_info info = {.tcpi_last_data_sent = UINT32_MAX,
@@ -58,7 +60,7 @@ uint64_t account_last_active_ms(const struct flow *flow)
 	struct offer_sight direct;
 
 	offer_look(flow, &direct);
-	return last_active_ms(flow, &direct);
+	return last_active_ms(flow, &direct, worker_now_ms());
 }
 
 static void count(const struct flow *flow, const struct offer_sight *direct,
@@ -163,6 +165,6 @@ void account_take(const struct flow *flow, struct account *out)
 	out->age_ms = now_ms - flow->born_ms;
 	out->idle_ms = out->age_ms;
 	if (flow->state == FLOW_OPEN || flow->state == FLOW_RESETTING)
-		out->idle_ms = now_ms - last_active_ms(flow, &direct);
+		out->idle_ms = now_ms - last_active_ms(flow, &direct, now_ms);
 	find_lanes(flow, out);
 }

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "flow/account.h"
 #include "unit/capture.h"
 #include "unit/stage.h"
 
@@ -310,6 +311,33 @@ Test(timeout, idle_of_0_is_never)
 	start_with_idle_timeout(&stage, &ends, 0);
 	usleep(700 * 1000);
 	expect_dialogue(&ends);
+	trial_close(&ends);
+	stage_close(&stage);
+}
+
+/* A clock that ticks whenever this thread looks at it. */
+static _Thread_local uint64_t tick_ms, ahead_ms;
+
+uint64_t __real_worker_now_ms(void);
+uint64_t __wrap_worker_now_ms(void);
+
+uint64_t __wrap_worker_now_ms(void)
+{
+	ahead_ms += tick_ms;
+	return __real_worker_now_ms() + ahead_ms;
+}
+
+Test(timeout, idle_time_is_not_negative_when_the_clock_ticks_meanwhile)
+{
+	struct account account;
+	struct trial stage;
+	struct ends ends;
+	uint32_t place = 0;
+
+	start_with_idle_timeout(&stage, &ends, 0);
+	tick_ms = 1000 * 1000;
+	account_take(roll_next(&stage.proxy->shared.workers[0]->flows, &place), &account);
+	cr_expect_leq(account.idle_ms, account.age_ms, "%lu ms", account.idle_ms);
 	trial_close(&ends);
 	stage_close(&stage);
 }
