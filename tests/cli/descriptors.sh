@@ -33,7 +33,7 @@ test_drain_while_full() {
 	spawn crowd python3 "$ROOT/tests/peer.py" crowd "$FRONT" "$CLIENTS"
 	wait_until 20 grep -q 'no descriptors for more' "$PROXYD_LOG" || fail "it is not full"
 	kill -TERM "$PROXYD_PID"
-	proxyd_ended 5
+	proxyd_ended 20
 	assert_equal 0 "$PROXYD_EXIT" "exit status"
 }
 

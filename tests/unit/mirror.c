@@ -278,6 +278,7 @@ Test(mirror, that_does_not_answer_the_connect_is_given_up)
 	struct mirror *mirror;
 
 	set_up(&scene, true);
+	scene.config.connect_timeout = 2000;
 	cr_assert_eq(listen(scene.listener, 0), 0);
 	/* The first ones fill its queue. */
 	for (int i = 0; i < 4; i++)
@@ -291,7 +292,8 @@ Test(mirror, that_does_not_answer_the_connect_is_given_up)
 	give(mirror, 0, 1000);
 	run(&scene, 300);
 	cr_expect(mirror_takes(mirror));
-	run(&scene, 400);
+	for (int i = 0; i < 100 && mirror_takes(mirror); i++)
+		run(&scene, 100);
 	cr_expect_not(mirror_takes(mirror));
 	cr_expect_eq(stats_get(&scene.stats.mirror_dropped), 1000);
 	mirror_leave(mirror);
@@ -391,9 +393,9 @@ Test(mirror, is_not_waited_for_for_ever)
 	silent = made(&scene);
 	mirror_end(silent);
 	mirror_leave(silent);
-	run(&scene, 4500);
+	run(&scene, 3000);
 	cr_expect_eq(scene.room.flows, 2);
-	for (int i = 0; i < 70 && scene.room.flows; i++)
+	for (int i = 0; i < 120 && scene.room.flows; i++)
 		run(&scene, 100);
 	cr_expect_eq(scene.room.flows, 0);
 	/* The silent one has got everything. */
