@@ -402,10 +402,11 @@ int worker_new(const struct proxy_shared *proxy, uint32_t index, struct plan *pl
 	if (!err)
 		err = mirrors_new(worker->base, &worker->stats, proxy->room, &worker->mirrors);
 	if (!err)
-		err = acceptor_new(&(struct acceptor_options){worker->base, proxy->room, index,
-							      on_accepted, worker,
-							      &worker->stats.errors[ERROR_ACCEPT]},
-				   &worker->acceptor);
+		err = acceptor_new(
+			&(struct acceptor_options){worker->base, proxy->room, index, on_accepted,
+						   worker, &worker->stats.errors[ERROR_ACCEPT],
+						   proxy->sock_ops ? proxy->kernel_lane : NULL},
+			&worker->acceptor);
 	if (!err)
 		err = acceptor_follow(worker->acceptor, plan->config, listening);
 	else

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "flow/kernel_lane.h"
 #include "log.h"
 #include "socket_options.h"
 
@@ -147,13 +148,18 @@ int acceptor_new(const struct acceptor_options *options, struct acceptor **out)
 /* Take the door for the address out of the ones that were there before. */
 static struct door *keep(struct acceptor *before, const struct config_listener *config)
 {
+	struct config_tcp options = config->tcp;
+
+	/* The kernel lane needs its own. Not for a moment may clients come in with another one. */
+	if (before->options.lane)
+		options.send_buffer = 0;
 	for (unsigned int i = 0; i < before->count; i++) {
 		struct door *door = before->doors[i];
 
 		if (!door || !address_equal(&door->address, &config->address))
 			continue;
 		before->doors[i] = NULL;
-		socket_options_set(evconnlistener_get_fd(door->listener), &config->tcp, false);
+		socket_options_set(evconnlistener_get_fd(door->listener), &options, false);
 		return door;
 	}
 	return NULL;

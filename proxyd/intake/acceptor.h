@@ -22,7 +22,8 @@ struct acceptor_options {
 	uint32_t worker;
 	acceptor_cb *accepted;
 	void *user;
-	counter *failures; /* of accept(2) */
+	counter *failures;        /* of accept(2) */
+	struct kernel_lane *lane; /* that the sockets are claimed for; NULL: for none */
 };
 
 /* Returns 0 or -errno. */

@@ -36,6 +36,27 @@ static void expect_error(const struct trial *stage, enum error_kind kind, uint64
 		  stats_get(&stage_stats(stage)->errors[kind]), kind, count);
 }
 
+/* Returns how many bytes were sent until nothing more goes. */
+static size_t fill(int fd)
+{
+	char chunk[64 * KIB];
+	size_t sent = 0;
+
+	memset(chunk, 'x', sizeof(chunk));
+	for (int idle = 0; idle < 3;) {
+		ssize_t count = send(fd, chunk, sizeof(chunk), MSG_DONTWAIT);
+
+		if (count > 0) {
+			sent += (size_t)count;
+			idle = 0;
+			continue;
+		}
+		usleep(20 * 1000);
+		idle++;
+	}
+	return sent;
+}
+
 /* --- OPEN -------------------------------------------------------------------------------- */
 
 Test(flow, carries_both_directions)
@@ -76,6 +97,40 @@ Test(flow, holds_the_sender_back_and_loses_nothing)
 	cr_expect_eq(trial_fill_and_drain(ends.server, ends.client, 16 * 1024 * KIB), 0, "down");
 	trial_close(&ends);
 	expect_no_errors(&stage);
+	stage_close(&stage);
+}
+
+/*
+ * What a config says of a listener's buffers, also one that is read again, is for the relay: the
+ * kernel lane may send a socket its whole window, and what does not fit would hold up the bytes
+ * that the same socket has received.
+ */
+Test(flow, goes_up_beside_a_full_way_down_after_a_reload)
+{
+	struct settings settings;
+	struct config *config;
+	struct trial stage;
+	struct ends ends;
+	char chunk[64 * KIB];
+	size_t sent, got = 0;
+	ssize_t count;
+	int backend, small = 4096;
+
+	stage_settings(&settings);
+	backend = stage_add_endpoint(&settings);
+	stage_start(&stage, &settings, backend);
+	cr_assert_eq(config_from_settings(&settings, &config), 0);
+	config->listeners[0].tcp.send_buffer = 16 * KIB;
+	cr_assert_eq(proxy_follow(stage.proxy, config), 0);
+	open_flow(&stage, &ends);
+	setsockopt(ends.client, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	cr_assert_gt(fill(ends.server), 0);
+	sent = fill(ends.client);
+	while (got < sent && (count = recv(ends.server, chunk, sizeof(chunk), 0)) > 0)
+		got += (size_t)count;
+	cr_expect_eq(got, sent, "%zu of %zu bytes", got, sent);
+	stage_reset(&ends.client);
+	trial_close(&ends);
 	stage_close(&stage);
 }
 
@@ -297,19 +352,10 @@ Test(flow, reset_while_the_other_side_does_not_read)
 {
 	struct trial stage;
 	struct ends ends;
-	char chunk[64 * KIB];
 
 	stage_open(&stage);
 	open_flow(&stage, &ends);
-	memset(chunk, 'x', sizeof(chunk));
-	for (int idle = 0; idle < 3;) {
-		if (send(ends.client, chunk, sizeof(chunk), MSG_DONTWAIT) > 0) {
-			idle = 0;
-			continue;
-		}
-		usleep(20 * 1000);
-		idle++;
-	}
+	fill(ends.client);
 	stage_reset(&ends.client);
 	cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 6000), "not closed");
 	expect_error(&stage, ERROR_RESET_DOWNSTREAM, 1);
