@@ -107,8 +107,7 @@ static bool may_try_again(struct flow *flow)
 	       upstream_may_retry(setup->upstream, worker_now_ms());
 }
 
-/* Whether the endpoint, or the way to it, is to blame, not this host's own want of something. */
-static bool is_remote(int err)
+bool connect_is_remote(int err)
 {
 	return err == ECONNREFUSED || err == ETIMEDOUT || err == ECONNRESET ||
 	       err == EHOSTUNREACH || err == ENETUNREACH;
@@ -122,7 +121,7 @@ static void leave_endpoint(struct flow *flow, int err)
 	flow->endpoint = NULL;
 	if (!endpoint)
 		return;
-	if (is_remote(err))
+	if (connect_is_remote(err))
 		endpoint_report(endpoint, ENDPOINT_CONNECT_FAILED, worker_now_ms());
 	if (setup->tried_count < UPSTREAM_TRIES_MAX)
 		setup->tried[setup->tried_count++] = endpoint_ref(endpoint);

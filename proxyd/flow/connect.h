@@ -4,6 +4,12 @@
 
 #include "flow/flow.h"
 
+/*
+ * Whether a connect that failed with `err`, as errno, is the fault of the endpoint, or of the way
+ * to it, not this host's own want of something.
+ */
+bool connect_is_remote(int err);
+
 /* The route is known: connect the flow to an endpoint, or have it wait for one. */
 void connect_start(struct flow *flow);
 

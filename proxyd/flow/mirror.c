@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "flow/connect.h"
 #include "flow/worker.h"
 #include "socket_options.h"
 
@@ -100,9 +101,11 @@ static void give_up(struct mirror *mirror, enum mirror_loss why)
 	over(mirror, true);
 }
 
-static void unreachable(struct mirror *mirror)
+/* The connect has failed with `err`, as errno. */
+static void unreachable(struct mirror *mirror, int err)
 {
-	endpoint_report(mirror->endpoint, ENDPOINT_CONNECT_FAILED, worker_now_ms());
+	if (connect_is_remote(err))
+		endpoint_report(mirror->endpoint, ENDPOINT_CONNECT_FAILED, worker_now_ms());
 	give_up(mirror, MIRROR_UNREACHABLE);
 }
 
@@ -138,7 +141,7 @@ static size_t took(struct mirror *mirror, ssize_t sent)
 		if (errno == EAGAIN || errno == EINTR)
 			return 0;
 		if (mirror->state == MIRROR_CONNECTING)
-			unreachable(mirror);
+			unreachable(mirror, errno);
 		else
 			give_up(mirror, MIRROR_RESET);
 		return 0;
@@ -179,7 +182,7 @@ static void connected(struct mirror *mirror)
 	int err = 0;
 
 	if (getsockopt(mirror->fd, SOL_SOCKET, SO_ERROR, &err, &size) || err)
-		unreachable(mirror);
+		unreachable(mirror, err);
 	else
 		is_connected(mirror);
 }
@@ -261,7 +264,7 @@ static void on_event(evutil_socket_t fd, short what, void *user)
 			over(mirror, false);
 	} else if (mirror->state == MIRROR_CONNECTING) {
 		if (what & EV_TIMEOUT)
-			unreachable(mirror);
+			unreachable(mirror, ETIMEDOUT);
 		else
 			connected(mirror);
 	} else if (what & EV_READ) {
@@ -295,7 +298,7 @@ static void start_connect(struct mirror *mirror, const struct mirror_target *tar
 	    socket_options_bind(mirror->fd, to, &target->options->tcp))
 		give_up(mirror, MIRROR_UNREACHABLE);
 	else if (connect(mirror->fd, &to->any, to->length) && errno != EINPROGRESS)
-		unreachable(mirror);
+		unreachable(mirror, errno);
 }
 
 int mirror_new(struct mirrors *mirrors, const struct mirror_target *target, struct mirror **out)

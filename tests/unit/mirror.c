@@ -272,6 +272,51 @@ Test(mirror, without_an_endpoint_is_given_up)
 	tear_down(&scene);
 }
 
+/* What connect(2) fails with; 0: it does not. */
+static int connect_error;
+
+int __real_connect(int fd, const struct sockaddr *to, socklen_t size);
+int __wrap_connect(int fd, const struct sockaddr *to, socklen_t size);
+
+int __wrap_connect(int fd, const struct sockaddr *to, socklen_t size)
+{
+	if (!connect_error)
+		return __real_connect(fd, to, size);
+	errno = connect_error;
+	return -1;
+}
+
+static json_int_t connects_failed(struct scene *scene)
+{
+	json_t *status = upstream_json(scene->upstream, worker_now_ms());
+	const json_t *endpoint = json_array_get(json_object_get(status, "endpoints"), 0);
+	const json_t *failed = json_object_get(endpoint, "connects_failed");
+	json_int_t count = json_integer_value(failed);
+
+	cr_assert(json_is_integer(failed));
+	json_decref(status);
+	return count;
+}
+
+/* No port is left on this host, say: the endpoint, which flows may use too, is as good as ever. */
+Test(mirror, that_cannot_be_connected_from_here_is_not_to_blame)
+{
+	static const int errors[] = {EADDRNOTAVAIL, EHOSTUNREACH};
+	struct scene scene;
+
+	set_up(&scene, true);
+	for (int i = 0; i < 2; i++) {
+		struct mirror *mirror;
+
+		connect_error = errors[i];
+		mirror = made(&scene);
+		cr_expect_not(mirror_takes(mirror));
+		cr_expect_eq(connects_failed(&scene), i, "error %d", errors[i]);
+		mirror_leave(mirror);
+	}
+	tear_down(&scene);
+}
+
 Test(mirror, that_does_not_answer_the_connect_is_given_up)
 {
 	struct scene scene;
