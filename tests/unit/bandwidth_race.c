@@ -55,11 +55,12 @@ static void *work(void *user)
 static uint64_t run(struct bandwidth *bandwidth, uint64_t other_rate)
 {
 	struct worker workers[WORKERS];
-	uint64_t bytes = 0;
+	/* One end for all of them, however long it takes to begin. */
+	uint64_t bytes = 0, end_us = now_us() + LAST_US;
 
 	for (int i = 0; i < WORKERS; i++) {
-		workers[i] = (struct worker){.bandwidth = bandwidth_ref(bandwidth),
-					     .end_us = now_us() + LAST_US};
+		workers[i] =
+			(struct worker){.bandwidth = bandwidth_ref(bandwidth), .end_us = end_us};
 		if (pthread_create(&workers[i].thread, NULL, work, &workers[i]))
 			return 0;
 	}
