@@ -78,7 +78,6 @@ static void touch(struct flow *flow)
 void flow_close_socket(struct flow *flow, enum side side, bool abort)
 {
 	const struct linger hard = {.l_onoff = 1, .l_linger = 0};
-	struct splicer *splicer = flow->worker->splicer;
 	uint64_t cookie = 0;
 
 	if (flow->fds[side] < 0)
@@ -92,7 +91,7 @@ void flow_close_socket(struct flow *flow, enum side side, bool abort)
 	flow->fds[side] = -1;
 	flow->interest[side] = 0;
 	if (cookie)
-		splicer_forget(splicer, cookie);
+		kernel_lane_forget(flow->worker->proxy->kernel_lane, cookie);
 }
 
 /* Give back the places that the flow has taken. */

@@ -230,3 +230,8 @@ int kernel_lane_claim(const struct kernel_lane *lane, int fd)
 		   : bpf_map_update_elem(bpf_map__fd(lane->programs->maps.proxied), &fd, &yes,
 					 BPF_ANY);
 }
+
+void kernel_lane_forget(const struct kernel_lane *lane, uint64_t cookie)
+{
+	bpf_map_delete_elem(lane->ledgers, &cookie);
+}

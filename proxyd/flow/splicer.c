@@ -330,11 +330,6 @@ int splicer_pair(struct splicer *splicer, const int fds[2], const uint64_t read[
 	return err;
 }
 
-void splicer_forget(struct splicer *splicer, uint64_t cookie)
-{
-	bpf_map_delete_elem(splicer->lane->ledgers, &cookie);
-}
-
 bool splicer_is_broken(const struct splicer *splicer, int source)
 {
 	struct sl_ledger ledger;

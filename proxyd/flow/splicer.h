@@ -47,9 +47,6 @@ int splicer_pair(struct splicer *splicer, const int fds[2], const uint64_t read[
 /* The socket's cookie, 0 if it has none. */
 uint64_t splicer_cookie(int fd);
 
-/* Drop what sock_ops keeps for a socket that was closed without ever having been paired. */
-void splicer_forget(struct splicer *splicer, uint64_t cookie);
-
 /*
  * Whether the verdict program had to drop bytes of this source, which may not be paired. The flow
  * must be aborted: what is left must not look like a whole stream.

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "flow/kernel_lane.h"
+#include "flow/splicer.h"
 #include "log.h"
 #include "socket_options.h"
 
@@ -90,6 +90,24 @@ static void on_error(struct evconnlistener *listener, void *user)
 	evtimer_add(acceptor->resume, &pause);
 }
 
+/*
+ * Reset the connections that there is no room for, as closing the listening socket would: but what
+ * sock_ops keeps for each of them would stay.
+ */
+static void turn_away(const struct acceptor *acceptor, int listening)
+{
+	const struct linger hard = {.l_onoff = 1};
+	int fd;
+
+	while (acceptor->options.lane && (fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		uint64_t cookie = splicer_cookie(fd);
+
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+		close(fd);
+		kernel_lane_forget(acceptor->options.lane, cookie);
+	}
+}
+
 /* Connections that wait to be accepted would be reset with their listening socket. */
 static void close_door(struct door *door, bool accept)
 {
@@ -102,6 +120,8 @@ static void close_door(struct door *door, bool accept)
 		accepted(acceptor, door->index, client, &from.any, from.length);
 		from.length = sizeof(from.ipv6);
 	}
+	if (accept)
+		turn_away(acceptor, fd);
 	evconnlistener_free(door->listener);
 	free(door);
 }

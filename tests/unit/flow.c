@@ -3,6 +3,7 @@
  * The life of a flow (flow.h), through a real proxy over loopback. Built once for each lane, see
  * STAGE_LANE: a flow's ends look the same whichever lane its bytes took.
  */
+#include <bpf/bpf.h>
 #include <criterion/criterion.h>
 #include <linux/sockios.h>
 #include <string.h>
@@ -384,6 +385,44 @@ Test(flow, draining_lets_it_finish)
 		usleep(2000);
 	cr_expect(proxy_ended(stage.proxy), "the worker has not returned");
 	expect_no_errors(&stage);
+	stage_close(&stage);
+}
+
+/* Sockets that the kernel lane keeps a ledger for. */
+static unsigned int ledgers(const struct trial *stage)
+{
+	const struct kernel_lane *lane = stage->proxy->shared.kernel_lane;
+	uint64_t cookie, next;
+	unsigned int count = 0;
+
+	for (int err = lane ? bpf_map_get_next_key(lane->ledgers, NULL, &next) : -1; !err;
+	     err = bpf_map_get_next_key(lane->ledgers, &cookie, &next)) {
+		cookie = next;
+		count++;
+	}
+	return count;
+}
+
+/* They wait for a descriptor in the queue of a listening socket that is closed. */
+Test(flow, that_never_came_in_leaves_nothing_behind)
+{
+	struct ends ends, waiting[3];
+	struct trial stage;
+
+	stage_open(&stage);
+	stage.proxy->room.flows_max = 1;
+	open_flow(&stage, &ends);
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(trial_connect(&stage, &waiting[i], false), 0);
+	cr_assert_eq(
+		proxy_drain_listener(stage.proxy, stage.proxy->plan->config->listeners[0].name), 0);
+	for (int i = 0; i < 3; i++) {
+		cr_expect(stage_was_reset(waiting[i].client));
+		trial_close(&waiting[i]);
+	}
+	trial_close(&ends);
+	cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 5000), "not closed");
+	cr_expect_eq(ledgers(&stage), 0, "%u", ledgers(&stage));
 	stage_close(&stage);
 }
 
