@@ -372,7 +372,19 @@ static int follow_cgroup(struct interception *interception, const struct config_
 	close(interception->cgroup);
 	interception->cgroup = cgroup;
 	claim_drop(&interception->claim);
-	return claim(interception, listener);
+	return 0;
+}
+
+/* A listener that was drained, and comes back, has given its claim away. */
+static int follow_claim(struct interception *interception, const struct config_listener *listener)
+{
+	const int *fds = interception->claim.fds;
+	int err = fds[0] < 0 && fds[1] < 0 ? claim(interception, listener) : 0;
+
+	/* One family of two would look like all of it. */
+	if (err)
+		claim_drop(&interception->claim);
+	return err;
 }
 
 static int follow_connect(struct interception *interception, const struct config_listener *listener)
@@ -385,6 +397,8 @@ static int follow_connect(struct interception *interception, const struct config
 
 	if (!err)
 		err = follow_cgroup(interception, listener);
+	if (!err)
+		err = follow_claim(interception, listener);
 	/* What attach() takes the place of must not go before the rules hold. */
 	if (!err && !interception->links[FIRST_CONNECT])
 		range_maps_switch(&programs->bss->generation, now + 1);

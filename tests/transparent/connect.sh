@@ -207,6 +207,7 @@ sed -i "s|^routes:|  - {address: \"[::]:$SPARE\", intercept: {mode: steer, inter
 assert_passes 0 clients once 127.77.0.1 "$BACK"
 cp "$TMP/before.yaml" "$CONFIG"
 "$PROXYD" reload --control "$CONTROL" || fail "the reload after draining was refused"
+assert_no_second "after draining and a reload"
 assert_passes 1 clients once 127.77.0.1 "$BACK"
 sed "s|^routes:|  - {address: \"[::]:$LOCAL\", intercept: {cgroup: $CLIENTS}}\n&|" "$CONFIG" >"$TMP/second.yaml"
 ! "$PROXYD" check -c "$TMP/second.yaml" >"$TMP/second.log" 2>&1 || fail "two listeners intercept the same cgroup"
