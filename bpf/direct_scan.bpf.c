@@ -23,7 +23,7 @@ const volatile __u8 any_program = 0;
 const volatile __u8 translated = 0;  /* connections with translated addresses, too */
 const volatile __u8 watch_only = 0;  /* enrol nobody (--dry-run) */
 const volatile __u8 look_only = 0;   /* report what another proxyd's scan has found (--status) */
-const volatile __u8 mends = 0;       /* the socket map has the program `mend` */
+const volatile __u8 mends = 0;       /* the socket map may have the program `mend` */
 const volatile __u8 eager = 0;       /* enrol whatever is eligible, at once (--debug-eager) */
 struct sl_direct_filter filter = {}; /* volatile would not do: only not const is not folded */
 

@@ -155,7 +155,8 @@ static void configure(struct direct_programs *programs, const struct direct_sett
 	programs->rodata->eager = settings->eager;
 	programs->rodata->watch_only = settings->mode == DIRECT_DRY_RUN;
 	programs->rodata->look_only = settings->mode == DIRECT_STATUS;
-	programs->rodata->mends = fionread == FIONREAD_MENDED;
+	/* Not known now, it may have been when the map was made that is adopted. */
+	programs->rodata->mends = fionread != FIONREAD_RIGHT;
 	memcpy(&programs->bss->filter, &settings->filter, sizeof(settings->filter));
 	programs->bss->leave_old = !settings->wanted.existing && settings->mode == DIRECT_RUN;
 	bpf_map__set_max_entries(programs->maps.lane, SOCKETS_MAX);

@@ -11,6 +11,7 @@ it arrives. Each command answers with one line; a wrong byte ends the program wi
     send N         N bytes from each client
     drip N         N messages of one byte from each client
     flood          each client sends pieces of 4000 bytes until its socket has taken nothing for a while
+    sip N          each server reads N of the bytes that were sent
     drain          each server reads what was sent; the answer is how many bytes are missing
     half N         each client sends N bytes and shuts down; each server reads to the end, answers
                    with N bytes and closes; each client reads to the end
@@ -171,6 +172,8 @@ def command(pairs, words):
         return sum(send(p.client, p.up, int(arguments[0]), piece=1) for p in pairs)
     elif name == "flood":
         return max(send(p.client, p.up, 1 << 40, 0.01, 4000) for p in pairs)
+    elif name == "sip":
+        return sum(receive(p.server, p.up, int(arguments[0])) for p in pairs)
     elif name == "drain":
         for p in pairs:
             receive(p.server, p.up, p.up.sent - p.up.received, 5)
