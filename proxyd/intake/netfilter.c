@@ -78,12 +78,15 @@ static int run(struct netfilter *netfilter, const char *commands)
 /*
  * A table that is there at first is what a proxyd left that is gone. Afterwards only the rules go:
  * with the table, the kernel would forget whose it is. That of a listener's former name goes with
- * the same transaction.
+ * the same transaction. One without an owner may be gone: `nft flush ruleset`.
  */
-static void write_clearing(FILE *out, const struct netfilter *netfilter, const char *table)
+static void write_clearing(FILE *out, const struct netfilter *netfilter, const char *table,
+			   bool owned)
 {
 	bool same = !strcmp(netfilter->table, table);
 
+	if (*netfilter->table && !owned)
+		fprintf(out, "table inet %s\n", netfilter->table);
 	if (*netfilter->table && !same)
 		fprintf(out, "delete table inet %s\n", netfilter->table);
 	if (same)
@@ -104,7 +107,7 @@ static char *make_commands(const struct netfilter *netfilter,
 	*err = -ENOMEM;
 	if (!out)
 		return NULL;
-	write_clearing(out, netfilter, ruleset_name(listener, name));
+	write_clearing(out, netfilter, ruleset_name(listener, name), form->owned);
 	*err = ruleset_write(out, listener, form);
 	if (fclose(out))
 		*err = -ENOMEM;

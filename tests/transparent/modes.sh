@@ -381,6 +381,10 @@ test_kill_closed() {
 	begin ", on_exit: closed"
 	look_for_gap "$BACK" 10.9.2.2
 	assert_passes 1 10.9.2.2
+	# Tables that outlive their owner have none, and go when a firewall is set up anew. A reload brings them back.
+	on "$PROXY" nft flush ruleset
+	follow ", on_exit: closed"
+	assert_passes 1 10.9.2.2
 	end_closed TERM
 	assert_refused 10.9.2.2 "after SIGTERM, closed"
 	on "$PROXY" "$PROXYD" rules --clear
