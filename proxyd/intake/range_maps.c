@@ -59,15 +59,16 @@ void range_maps_switch(uint32_t *in_force, uint32_t generation)
 
 static void clear_ranges(const struct bpf_map *map, uint32_t generation)
 {
-	struct sl_range range, *previous = NULL;
+	struct sl_range range, kept, *previous = NULL;
 	int fd = bpf_map__fd(map);
 
 	while (!bpf_map_get_next_key(fd, previous, &range)) {
 		if (range.generation != generation) {
+			/* A key that is gone has no successor: go on behind one that stays. */
 			bpf_map_delete_elem(fd, &range);
-			previous = NULL; /* a key that is gone has no successor */
 		} else {
-			previous = &range;
+			kept = range;
+			previous = &kept;
 		}
 	}
 }
