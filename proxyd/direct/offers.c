@@ -35,9 +35,9 @@ struct offers {
 
 /* --- The thread ------------------------------------------------------------------------------ */
 
-static int visit(struct offers *offers, struct direct_counts *counts, uint64_t *cpu_ms)
+static int visit(struct offers *offers, struct direct_counts *counts, struct pace *pace)
 {
-	int err = pace_scan(offers->lane, counts, cpu_ms);
+	int err = pace_scan(offers->lane, counts, pace);
 
 	for (int i = 0; !err && i < SL_REASONS; i++)
 		atomic_store_explicit(&offers->sockets[i], counts->reasons[i],
@@ -53,8 +53,9 @@ static bool is_idle(const struct offers *offers, const struct direct_counts *cou
 }
 
 /* Returns whether to go on. */
-static bool rest(struct offers *offers, const struct direct_counts *counts, uint64_t milliseconds)
+static bool rest(struct offers *offers, const struct direct_counts *counts, const struct pace *pace)
 {
+	uint64_t milliseconds = pace_until_next(&offers->settings, pace);
 	struct timespec until;
 	bool go_on;
 
@@ -63,7 +64,7 @@ static bool rest(struct offers *offers, const struct direct_counts *counts, uint
 	until.tv_sec += (time_t)(milliseconds / 1000) + until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
 	pthread_mutex_lock(&offers->lock);
-	if (!is_idle(offers, counts)) {
+	if (pace->err || !is_idle(offers, counts)) {
 		while (!offers->stopping &&
 		       pthread_cond_timedwait(&offers->wake, &offers->lock, &until) != ETIMEDOUT)
 			;
@@ -88,17 +89,12 @@ static void *run(void *user)
 {
 	struct offers *offers = user;
 	struct direct_counts counts = {0};
-	unsigned int restless = 0; /* scans in a row */
-	uint64_t cpu_ms = 0;
+	struct pace pace = {0};
 
-	while (rest(offers, &counts, pace_until_next(&offers->settings, restless, cpu_ms))) {
+	while (rest(offers, &counts, &pace)) {
 		if (offers->alternate)
 			alternate(offers->lane);
-		if (visit(offers, &counts, &cpu_ms)) {
-			log_error("the direct lane has ended: nobody enters or leaves it");
-			break;
-		}
-		restless = counts.restless ? restless + 1 : 0;
+		visit(offers, &counts, &pace);
 	}
 	return NULL;
 }
@@ -173,14 +169,15 @@ static void stop(struct offers *offers)
 
 static void drain(struct offers *offers)
 {
-	uint64_t until = pace_clock_ms(CLOCK_MONOTONIC) + PATIENCE_MS, cpu_ms = 0;
+	uint64_t until = pace_clock_ms(CLOCK_MONOTONIC) + PATIENCE_MS;
 	struct direct_counts counts;
+	struct pace pace = {0};
 	int enrolled;
 
 	direct_lane_stop(offers->lane);
 	while ((enrolled = direct_lane_enrolled(offers->lane)) > 0 &&
-	       pace_clock_ms(CLOCK_MONOTONIC) < until && !visit(offers, &counts, &cpu_ms)) {
-		const struct timespec pause = {.tv_nsec = (long)(PACE_RESTLESS_MS + cpu_ms) *
+	       pace_clock_ms(CLOCK_MONOTONIC) < until && !visit(offers, &counts, &pace)) {
+		const struct timespec pause = {.tv_nsec = (long)(PACE_RESTLESS_MS + pace.cpu_ms) *
 							  1000000 % 1000000000};
 
 		nanosleep(&pause, NULL);

@@ -21,25 +21,28 @@ uint64_t pace_clock_ms(clockid_t clock)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-int pace_scan(struct direct_lane *lane, struct direct_counts *counts, uint64_t *cpu_ms)
+int pace_scan(struct direct_lane *lane, struct direct_counts *counts, struct pace *pace)
 {
 	uint64_t began = pace_clock_ms(CLOCK_THREAD_CPUTIME_ID);
 	int err = direct_lane_scan(lane, counts, NULL, NULL);
 
-	if (err)
+	if (err && err != pace->err)
 		log_error("cannot visit the sockets: %s", strerror(-err));
-	*cpu_ms = pace_clock_ms(CLOCK_THREAD_CPUTIME_ID) - began;
+	if (!err && pace->err)
+		log_notice("the sockets can be visited again");
+	pace->err = err;
+	pace->cpu_ms = pace_clock_ms(CLOCK_THREAD_CPUTIME_ID) - began;
+	pace->restless = !err && counts->restless ? pace->restless + 1 : 0;
 	return err;
 }
 
-uint64_t pace_until_next(const struct direct_settings *settings, unsigned int restless_scans,
-			 uint64_t cpu_ms)
+uint64_t pace_until_next(const struct direct_settings *settings, const struct pace *pace)
 {
-	bool hurry = restless_scans && restless_scans <= RESTLESS_SCANS;
+	bool hurry = pace->restless && pace->restless <= RESTLESS_SCANS;
 	uint64_t wait = settings->wanted.interval;
 	uint64_t share = hurry ? RESTLESS_SHARE : SCAN_SHARE;
 
 	if (hurry && wait > PACE_RESTLESS_MS)
 		wait = PACE_RESTLESS_MS;
-	return wait < cpu_ms * share && !settings->eager ? cpu_ms * share : wait;
+	return wait < pace->cpu_ms * share && !settings->eager ? pace->cpu_ms * share : wait;
 }

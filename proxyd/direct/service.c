@@ -77,8 +77,8 @@ static int drain(struct direct_lane *lane, const struct direct_settings *setting
 {
 	uint64_t until = pace_clock_ms(CLOCK_MONOTONIC) + settings->wanted.drain_timeout;
 	struct direct_counts counts;
+	struct pace pace = {0};
 	sigset_t impatience;
-	uint64_t cpu;
 	int enrolled;
 
 	/* SIGTERM may come twice: to all of a service's processes, and from service_stop(). */
@@ -87,13 +87,13 @@ static int drain(struct direct_lane *lane, const struct direct_settings *setting
 
 	direct_lane_stop(lane);
 	for (;;) {
-		if (pace_scan(lane, &counts, &cpu))
+		if (pace_scan(lane, &counts, &pace))
 			return -PROXY_EXIT_FAILED;
 		enrolled = direct_lane_enrolled(lane);
 		if (enrolled <= 0)
 			break;
 		if (pace_clock_ms(CLOCK_MONOTONIC) >= until ||
-		    pause_for(PACE_RESTLESS_MS + cpu, &impatience))
+		    pause_for(PACE_RESTLESS_MS + pace.cpu_ms, &impatience))
 			return say_what_waits(lane, enrolled);
 	}
 	if (enrolled < 0) {
@@ -151,20 +151,21 @@ static int follow_cgroup(struct service *service)
 static int go_on(struct service *service, const sigset_t *ends, void (*notify)(const char *state))
 {
 	struct direct_counts counts;
-	unsigned int restless = 0; /* scans in a row */
+	struct pace pace = {0};
 	bool ready = false;
-	uint64_t cpu;
 
 	do {
-		if (follow_cgroup(service) || pace_scan(service->lane, &counts, &cpu))
+		if (follow_cgroup(service))
+			return -PROXY_EXIT_FAILED;
+		/* Without the next ones nobody would leave the lane any more. */
+		if (pace_scan(service->lane, &counts, &pace) && !ready)
 			return -PROXY_EXIT_FAILED;
 		if (!ready) {
 			log_notice("ready: accelerating %s", service->settings.wanted.cgroup);
 			notify("READY=1");
 		}
 		ready = true;
-		restless = counts.restless ? restless + 1 : 0;
-	} while (!pause_for(pace_until_next(&service->settings, restless, cpu), ends));
+	} while (!pause_for(pace_until_next(&service->settings, &pace), ends));
 	return 0;
 }
 
@@ -187,12 +188,13 @@ int service_run(const struct direct_settings *settings, void (*notify)(const cha
 
 int service_watch(struct direct_lane *lane, const struct direct_settings *settings)
 {
-	uint64_t until = pace_clock_ms(CLOCK_MONOTONIC) + settings->duration_ms, cpu;
+	uint64_t until = pace_clock_ms(CLOCK_MONOTONIC) + settings->duration_ms;
 	const sigset_t ends = end_signals();
 	struct direct_counts counts;
+	struct pace pace = {0};
 
 	do {
-		if (pace_scan(lane, &counts, &cpu))
+		if (pace_scan(lane, &counts, &pace))
 			return -PROXY_EXIT_FAILED;
 	} while (!pause_for(settings->wanted.interval, &ends) &&
 		 pace_clock_ms(CLOCK_MONOTONIC) < until);

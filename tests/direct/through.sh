@@ -34,6 +34,7 @@ flows() { "$PROXYD" connections --json --control "$CONTROL" | jq "[.connections[
 
 carry_more_up() { [[ $(flows '.bytes.up.direct > .bytes.down.direct') == 5 ]]; }
 
+need prlimit
 begin_through
 
 # ---- a dialogue, IPv4 and IPv6, each lane beneath ----
@@ -110,6 +111,24 @@ assert_equal 2 "$(proxyd_status .errors.idle_timeout)" "flows closed for idlenes
 end "$ENDS_PID"
 stop_through
 say "the idle timeout goes by direct bytes, too"
+
+# ---- a scan that fails is not the last one ----
+says() { wait_until 20 grep -q "$1" "$PROXYD_LOG" || fail "it does not say '$1': $(cat "$PROXYD_LOG")"; } # PATTERN
+start_through 127.0.0.1
+start_ends 127.0.0.1 "$BACKEND" 2 --front "$FRONT"
+talk_through 4
+LIMIT=$(prlimit --pid "$PROXYD_PID" --nofile --output SOFT --noheadings | tr -d " ")
+prlimit --pid "$PROXYD_PID" --nofile=5:
+says 'cannot visit the sockets: Too many open files'
+prlimit --pid "$PROXYD_PID" --nofile="$LIMIT":
+says 'can be visited again'
+ends talk 100
+end "$ENDS_PID"
+start_ends 127.0.0.1 "$BACKEND" 3 --front "$FRONT"
+talk_through 6
+end "$ENDS_PID"
+stop_through
+say "sockets enter the lane after a scan that had no descriptor"
 
 # ---- who may not be paired ----
 tells_why() { [[ $(flows ".direct == {client: \"$1\", server: \"$1\"}") == 1 ]]; } # REASON
