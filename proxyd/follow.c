@@ -273,6 +273,7 @@ static int switch_plan(struct proxy *proxy, struct plan *plan, bool *listening,
 	free(proxy->listening);
 	proxy->listening = listening;
 	proxy->plan = plan;
+	plan_forget(before);
 	plan_unref(before);
 	return err;
 }

@@ -252,6 +252,12 @@ void plan_release(struct plan *plan, struct plan *next)
 		retire(plan, next);
 }
 
+void plan_forget(struct plan *plan)
+{
+	while (plan->retired_count)
+		interception_unref(plan->retired[--plan->retired_count]);
+}
+
 void plan_abandon(struct plan *plan, struct plan *current)
 {
 	for (unsigned int i = 0; plan->interceptions && i < plan->config->listener_count; i++)
@@ -280,8 +286,7 @@ void plan_unref(struct plan *plan)
 	free(plan->limits);
 	for (unsigned int i = 0; plan->interceptions && i < plan->config->listener_count; i++)
 		interception_unref(plan->interceptions[i]);
-	for (unsigned int i = 0; i < plan->retired_count; i++)
-		interception_unref(plan->retired[i]);
+	plan_forget(plan);
 	claims_unref(plan->claims);
 	free(plan->bandwidths);
 	free(plan->interceptions);

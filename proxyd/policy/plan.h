@@ -45,6 +45,13 @@ int plan_intercept(struct plan *plan);
  */
 void plan_release(struct plan *plan, struct plan *next);
 
+/*
+ * Let go of what has retired, when the next plan is in force. To be called by who has made the
+ * plan: an end may wait for clients (listener_await_tail), and a flow that is not connected yet may
+ * have the last reference to the plan, in a worker's thread.
+ */
+void plan_forget(struct plan *plan);
+
 /* The plan is not taken on after all: end what is new in it, and go on as `current` says. */
 void plan_abandon(struct plan *plan, struct plan *current);
 
