@@ -23,7 +23,7 @@ grep -q 'another proxyd' "$TMP/second.log" || fail "it says: $(cat "$TMP/second.
 say "adopted"
 
 # Bytes that went direct and were not read: nobody may be taken out.
-ends send 20000
+send_direct 3
 kill_accelerate
 ! accelerate --clear --drain-timeout 1s 2>"$TMP/clear.log" || fail "--clear does not wait"
 grep -q 'the programs of 3 have not read' "$TMP/clear.log" || fail "--clear says: $(cat "$TMP/clear.log")"

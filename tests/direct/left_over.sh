@@ -30,7 +30,7 @@ INSIDE+=(unshare -n bash -c 'ip link set lo up; exec "$@"' -)
 start_accelerate --interval 20ms --program "$PYTHON"
 start_ends 127.0.0.1 "$BACKEND" 3
 talk_into_lane 6
-ends send 20000
+send_direct 3
 kill_accelerate
 echo "$ENDS_PID" >"$CGROUP_ROOT/cgroup.procs"
 wait_until 60 make_cgroup_anew || fail "the cgroup cannot be removed"

@@ -143,6 +143,21 @@ talk_into_lane() { # SOCKETS
 	fail "not $1 sockets in the lane: $(direct_status .sockets)"
 }
 
+# Leaves 20000 bytes unread in the direct queue of each server. A message that meets the scan at its receiver's
+# socket goes by TCP: once more, then.
+send_direct() { # PAIRS
+	local i before
+	for ((i = 0; i < 50; i++)); do
+		before=$(direct_status .bytes.direct)
+		ends send 20000
+		(($(direct_status .bytes.direct) - before < $1 * 20000)) || return 0
+		ends drain
+		assert_equal 0 "$ANSWER" "bytes that are missing"
+		talk_into_lane $((2 * $1))
+	done
+	fail "not all that is sent goes direct: $(direct_status .connections)"
+}
+
 # ---- twins: connections with the same addresses and ports in two network namespaces ----
 
 TWINS=("sidelane-$$-a" "sidelane-$$-b")

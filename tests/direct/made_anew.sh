@@ -23,7 +23,7 @@ assert_equal 1 "$(find "$PIN" -mindepth 1 -maxdepth 1 -name 'sidelane*' | wc -l)
 say "the new one is accelerated"
 
 # Sockets of the old one, with bytes that wait, whose process is elsewhere by now.
-ends send 20000
+send_direct 3
 echo "$ENDS_PID" >"$CGROUP_ROOT/cgroup.procs"
 wait_until 60 remove_cgroup
 mkdir "$CGROUP"

@@ -122,7 +122,7 @@ forget "$LEFT"
 
 cat >"$TMP/kill" <<'END'
 kill -9 "$("$PROXYD" status --json --control "$CONTROL" | jq -r .pid)"
-for i in 1 2 3 4 5 6 7 8 9 10; do
+for i in $(seq 100); do
 	curl -sS --max-time 60 -o "$1" "$2" && exit 3
 	sleep 0.2
 done
