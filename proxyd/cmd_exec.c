@@ -124,11 +124,13 @@ static int parse(struct guest *guest, int argc, char **argv)
 
 /* --- The processes ----------------------------------------------------------------------- */
 
-static int become_proxy(struct guest *guest, int ready)
+static int become_proxy(struct guest *guest, pid_t watch, int ready)
 {
 	/* ^C is for the command; and without the process that keeps watch nobody would end us. */
 	setsid();
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != watch)
+		return PROXY_EXIT_FAILED;
 	sigprocmask(SIG_SETMASK, &guest->before, NULL);
 	setenv(CGROUP_VARIABLE, guest->scope.path, 1);
 	guest->settings.ready = ready;
@@ -140,6 +142,7 @@ static int become_proxy(struct guest *guest, int ready)
 /* Returns 0 when the proxy is ready, else -1; it has said why. */
 static int start_proxy(struct guest *guest)
 {
+	const pid_t watch = getpid();
 	char byte;
 	int ends[2];
 
@@ -150,7 +153,7 @@ static int start_proxy(struct guest *guest)
 	guest->proxy = fork();
 	if (!guest->proxy) {
 		close(ends[0]);
-		_exit(become_proxy(guest, ends[1]));
+		_exit(become_proxy(guest, watch, ends[1]));
 	}
 	close(ends[1]);
 	if (guest->proxy < 0 || read(ends[0], &byte, 1) != 1) {
