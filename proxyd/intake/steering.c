@@ -44,20 +44,17 @@ static int load(struct steering *steering)
 
 int steering_new(const struct config_listener *listener, struct steering **out)
 {
-	const struct config_intercept *intercept = &listener->intercept;
 	struct steering *steering = calloc(1, sizeof(*steering));
 	int err;
 
 	if (!steering)
 		return -ENOMEM;
-	steering->closed = intercept->on_exit == INTERCEPT_EXIT_CLOSED;
+	steering->closed = listener->intercept.on_exit == INTERCEPT_EXIT_CLOSED;
 	err = load(steering);
 	if (err)
 		log_error("listener %s: cannot load the program that steers: %s; it takes CAP_BPF, "
 			  "CAP_NET_ADMIN and Linux 5.9",
 			  listener->name, strerror(-err));
-	if (!err && intercept->interfaces.count && intercept->rules == INTERCEPT_RULES_INSTALL)
-		err = local_route_new(&steering->route);
 	if (err)
 		steering_free(steering);
 	else
@@ -160,6 +157,18 @@ static const char *remedy(const struct steering *steering, int err)
 	return "; see proxyd doctor";
 }
 
+/* A reload may be the first to name interfaces. */
+static int follow_route(struct steering *steering, const struct config_listener *listener)
+{
+	const struct config_intercept *intercept = &listener->intercept;
+	int err = 0;
+
+	if (!steering->route && intercept->interfaces.count &&
+	    intercept->rules == INTERCEPT_RULES_INSTALL)
+		err = local_route_new(&steering->route);
+	return err || !steering->route ? err : local_route_follow(steering->route, listener);
+}
+
 int steering_follow(struct steering *steering, const struct config_listener *listener)
 {
 	struct steerer *programs = steering->programs;
@@ -179,8 +188,8 @@ int steering_follow(struct steering *steering, const struct config_listener *lis
 	if (err)
 		log_error("listener %s: cannot set up `intercept`: %s%s", listener->name,
 			  strerror(-err), remedy(steering, err));
-	else if (steering->route)
-		err = local_route_follow(steering->route, listener);
+	else
+		err = follow_route(steering, listener);
 	range_maps_switch(&programs->bss->generation, err ? now : now + 1);
 	range_maps_keep(&maps, err ? now : now + 1);
 	return err;

@@ -224,6 +224,24 @@ test_skip() {
 	assert_no_traces "after rules of somebody else" rules
 }
 
+# What passes through the host is taken as soon as a reload names interfaces, and no more when it names none.
+test_interfaces() {
+	local intercept=$INTERCEPT
+	INTERCEPT="mode: steer"
+	begin
+	assert_passes 0 10.9.2.2
+	INTERCEPT=$intercept
+	follow ""
+	assert_passes 1 10.9.2.2
+	assert_passes 1 '[fd09:2::2]'
+	INTERCEPT="mode: steer"
+	follow ""
+	assert_passes 0 10.9.2.2
+	INTERCEPT=$intercept
+	stop_proxyd
+	assert_no_traces "after interfaces that came and went" rules
+}
+
 service_listens() { [[ -n $(on "$PROXY" ss -Hltn "sport = :8080") ]]; }
 
 # ---- proxyd's end ----
@@ -440,6 +458,7 @@ test_drain
 test_kill_open
 test_kill_closed
 test_skip
+[[ $MODE != steer ]] || test_interfaces
 [[ $MODE != tproxy && $MODE != redirect ]] || test_source
 [[ $MODE == local ]] || test_inbound
 say "all as it should be"
