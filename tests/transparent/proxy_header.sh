@@ -57,8 +57,8 @@ upstreams:
   - name: nginx
     endpoints: 127.0.0.1:$WEB
     proxy_protocol: v2
-    health: {type: http, interval: 100ms}
-  - {name: haproxy, endpoints: "127.0.0.1:$HAPROXY_TAKES", proxy_protocol: v2, health: tcp}
+    health: {type: http, interval: 100ms, timeout: 20s}
+  - {name: haproxy, endpoints: "127.0.0.1:$HAPROXY_TAKES", proxy_protocol: v2, health: {type: tcp, timeout: 20s}}
 END
 
 # nginx says whom it takes for the client.

@@ -90,7 +90,7 @@ routes:
   - {match: {listener: web}, upstream: web}
   - {match: {listener: plain}, upstream: plain}
 upstreams:
-  - {name: address, endpoints: "198.18.2.2:$BACK", tcp: {source: clientip}, timeouts: {connect: 1s}, retries: 0}
+  - {name: address, endpoints: "198.18.2.2:$BACK", tcp: {source: clientip}, timeouts: {connect: 5s}, retries: 0}
   - {name: address6, endpoints: "[fd00:2::2]:$BACK", tcp: {source: clientip}}
   - {name: ported, endpoints: "198.18.2.2:$BACK", tcp: {source: client}}
   - {name: web, endpoints: "198.18.2.2:$HTTP", tcp: {source: client}, health: {type: http, path: /file, interval: 300ms}}
