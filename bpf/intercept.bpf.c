@@ -57,9 +57,13 @@ struct {
 	__type(value, struct sl_destination);
 } handshakes SEC(".maps");
 
-/* Of a client's socket. */
+/*
+ * Of a client's socket. All programs of one proxyd share it: while a listener takes over from
+ * another, those of both are there.
+ */
 struct client {
 	struct sl_destination destination;
+	struct sl_destination led; /* where it was led to instead */
 	struct sl_handshake handshake;
 };
 
@@ -139,6 +143,31 @@ static const struct sl_rules *find_rules(const struct sl_destination *to)
 
 /* --- The client's calls ------------------------------------------------------------------ */
 
+static void lead(struct client *client, const struct sl_rules *rule)
+{
+	client->led.port = rule->proxy_port;
+	if (is_mapped(client->destination.ip))
+		sl_map_ipv4(client->led.ip, rule->proxy_ip4);
+	else
+		__builtin_memcpy(client->led.ip, rule->proxy_ip6, sizeof(client->led.ip));
+}
+
+static int is_led_here(const struct client *client)
+{
+	__u32 index = *(volatile __u32 *)&generation & 1;
+	const struct sl_rules *rule = bpf_map_lookup_elem(&rules, &index);
+
+	return rule && is_proxy(rule, &client->led);
+}
+
+/* By the programs of another listener of ours, which ran before in this very call. */
+static int is_led_already(const struct client *client, const struct sl_destination *to)
+{
+	return client->led.port == to->port && client->led.ip[0] == to->ip[0] &&
+	       client->led.ip[1] == to->ip[1] && client->led.ip[2] == to->ip[2] &&
+	       client->led.ip[3] == to->ip[3] && !is_led_here(client);
+}
+
 /*
  * NULL: it goes where it was meant to. Also for want of memory: nothing is cut off then, unless
  * nobody is to get past proxyd (`refused`).
@@ -147,8 +176,11 @@ static const struct sl_rules *intercept(struct bpf_sock_addr *context, struct bp
 					const struct sl_destination *to, int *refused)
 {
 	const struct sl_rules *rule = NULL;
-	struct client *client;
+	struct client *client = bpf_sk_storage_get(&clients, socket, NULL, 0);
 
+	*refused = 0;
+	if (client && is_led_already(client, to))
+		return NULL;
 	if (bpf_get_netns_cookie(context) == own_netns &&
 	    !bpf_sk_storage_get(&ours, socket, NULL, 0))
 		rule = find_rules(to);
@@ -162,6 +194,7 @@ static const struct sl_rules *intercept(struct bpf_sock_addr *context, struct bp
 		return NULL;
 	}
 	client->destination = *to;
+	lead(client, rule);
 	return rule;
 }
 
@@ -421,7 +454,7 @@ int follow_client(struct bpf_sock_ops *ops)
 		return PASS;
 	socket = ops->sk;
 	client = socket ? bpf_sk_storage_get(&clients, socket, NULL, 0) : NULL;
-	if (!client)
+	if (!client || !is_led_here(client))
 		return PASS;
 	if (op == BPF_SOCK_OPS_TIMEOUT_INIT)
 		return announce(ops, client);

@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ struct claims {
 	atomic_uint references;
 	struct claim_reader *programs;
 	struct bpf_link *link;
+	int clients; /* claims_share() */
 };
 
 int claims_new(struct claims **out)
@@ -32,6 +34,7 @@ int claims_new(struct claims **out)
 	if (!claims)
 		return -ENOMEM;
 	atomic_init(&claims->references, 1);
+	claims->clients = -1;
 	/* Whether anybody will miss it is not known yet. */
 	print = libbpf_set_print(NULL);
 	claims->programs = claim_reader__open_and_load();
@@ -47,6 +50,17 @@ int claims_new(struct claims **out)
 	return err;
 }
 
+void claims_share(struct claims *claims, int clients)
+{
+	if (claims && claims->clients < 0)
+		claims->clients = fcntl(clients, F_DUPFD_CLOEXEC, 0);
+}
+
+int claims_shared(const struct claims *claims)
+{
+	return claims ? claims->clients : -1;
+}
+
 struct claims *claims_ref(struct claims *claims)
 {
 	if (claims)
@@ -58,6 +72,8 @@ void claims_unref(struct claims *claims)
 {
 	if (!claims || atomic_fetch_sub_explicit(&claims->references, 1, memory_order_acq_rel) != 1)
 		return;
+	if (claims->clients >= 0)
+		close(claims->clients);
 	bpf_link__destroy(claims->link);
 	claim_reader__destroy(claims->programs);
 	free(claims);

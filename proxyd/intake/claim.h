@@ -17,6 +17,12 @@ struct claims; /* reads who has claimed what */
  * Needs CAP_PERFMON, which proxyd gives up once it is ready: make it before. Returns 0 or -errno.
  */
 int claims_new(struct claims **out);
+/*
+ * What the programs of all listeners share: the map of the clients that they have led to proxyd.
+ * The first one brings it, which is duplicated. A descriptor, the claims' own, or -1.
+ */
+void claims_share(struct claims *claims, int clients);
+int claims_shared(const struct claims *claims);   /* NULL is fine */
 struct claims *claims_ref(struct claims *claims); /* NULL is fine */
 void claims_unref(struct claims *claims);         /* here too */
 

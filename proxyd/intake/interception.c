@@ -55,6 +55,7 @@ static int load(struct interception *interception)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, options);
 	struct interceptor *programs = interceptor__open();
+	const int shared = claims_shared(interception->claims);
 	uint64_t netns;
 	int err;
 
@@ -62,11 +63,15 @@ static int load(struct interception *interception)
 		return -errno;
 	interception->programs = programs;
 	err = netns_cookie(&netns);
+	if (!err && shared >= 0)
+		err = bpf_map__reuse_fd(programs->maps.clients, shared);
 	if (err)
 		return err;
 	programs->rodata->own_netns = netns;
 	programs->rodata->closed = interception->on_exit == INTERCEPT_EXIT_CLOSED;
 	err = interceptor__load(programs);
+	if (!err)
+		claims_share(interception->claims, bpf_map__fd(programs->maps.clients));
 	return err ? err
 		   : bpf_prog_test_run_opts(bpf_program__fd(programs->progs.who_am_i), &options);
 }

@@ -191,14 +191,25 @@ assert_no_second() { # WHEN
 		fail "$1: $(cat "$TMP/second.log")"
 }
 assert_no_second "at once"
-# One listener takes over from another.
+# One listener takes over from another, and no client is the worse for it.
 cp "$CONFIG" "$TMP/before.yaml"
+# shellcheck disable=SC2016 # for the inner shell
+spawn steady sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$CLIENTS" \
+	python3 "$PEERS" steady "$BACK" "$TMP/taken-over"
+STEADY=$SPAWNED_PID
+BEFORE=$(total)
+more_flows() { (($(total) > BEFORE + 10)); }
+wait_until 20 more_flows || fail "nothing goes by proxyd"
 sed -i "s/:$FRONT/:$SPARE/" "$CONFIG"
 "$PROXYD" reload --control "$CONTROL" || fail "the reload to another port was refused"
 assert_no_second "after a reload to another port"
 cp "$TMP/before.yaml" "$CONFIG"
 "$PROXYD" reload --control "$CONTROL" || fail "the reload to the first port was refused"
 assert_no_second "after a reload back"
+touch "$TMP/taken-over"
+wait_until 30 gone "$STEADY" || fail "who connects all the time does not end"
+wait "$STEADY" || fail "while one listener took over from another: $(tail -n 3 "$TMP/steady.log")"
+forget "$STEADY"
 # What was drained stays so when a reload is refused, until one is not.
 "$PROXYD" drain out --control "$CONTROL" || fail "the listener is not drained"
 assert_passes 0 clients once 127.77.0.1 "$BACK"

@@ -4,6 +4,7 @@
   check PORT              one client of each kind
   reuse PORT LOCAL-PORT PROXYD-PID
   once ADDRESS PORT       one exchange
+  steady PORT STOP        one after the other, until the file STOP is there
 
 A client first names the server that it wants, one byte. A server that is not meant says so in its
 log: "wrong". It answers with its own name and echoes. A GET is answered with a MiB.
@@ -225,12 +226,19 @@ def once(address, port):
         exchange(client, name_of(address))
 
 
+def steady(port, stop):
+    while not os.path.exists(stop):
+        once(address_of(1), port)
+
+
 def main():
     what, *rest = sys.argv[1:]
     if what == "serve":
         asyncio.run(serve(*map(int, rest)))
     elif what == "once":
         once(rest[0], int(rest[1]))
+    elif what == "steady":
+        steady(int(rest[0]), rest[1])
     else:
         {"check": check, "reuse": reuse}[what](*map(int, rest))
 
