@@ -123,8 +123,10 @@ class Server:
             time.sleep(0.01)
             connection.sendall(PAGE)
         elif mode == "page":
-            for _ in range(48):
-                connection.sendall(b"x" * 1024 if _ else HEAD + b"\r\n")
+            connection.sendall(HEAD + b"\r\n")
+            time.sleep(0.01)
+            for _ in range(47):
+                connection.sendall(b"x" * 1024)
         elif mode == "endless":
             connection.sendall(HEAD + b"\r\n")
             while True:
