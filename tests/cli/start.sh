@@ -16,7 +16,7 @@ UPSTREAM=(--upstream "127.0.0.1:$BACKEND")
 refused() { # STATUS "WORD / WORD..." ARGS...
 	local expected=$1 words=$2 status=0 word
 	shift 2
-	timeout 10 "$PROXYD" run "$@" >"$TMP/out" 2>"$TMP/refused.log" || status=$?
+	timeout 30 "$PROXYD" run "$@" >"$TMP/out" 2>"$TMP/refused.log" || status=$?
 	assert_equal "$expected" "$status" "exit status of: proxyd run $*"
 	assert_equal 1 "$(wc -l <"$TMP/refused.log")" "lines on standard error of: proxyd run $*"
 	while read -r word; do
@@ -77,7 +77,7 @@ test_control_in_use() {
 test_control_stale() {
 	start_proxyd --listen "127.0.0.1:$FRONT" "${UPSTREAM[@]}" --lane relay
 	kill -KILL "$PROXYD_PID"
-	proxyd_ended 5
+	proxyd_ended 20
 	[[ -S $CONTROL ]] || fail "no stale control socket to test with"
 	start_proxyd --listen "127.0.0.1:$FRONT" "${UPSTREAM[@]}" --lane relay
 	echoes
@@ -115,7 +115,7 @@ test_control_race() {
 		assert_equal "${won[*]}" "$("$PROXYD" status --json --control "$TMP/race.sock" | jq .pid)" \
 			"round $round: who has the control socket"
 		kill -TERM "${won[0]}"
-		wait_until 5 gone "${won[0]}" || fail "it does not end"
+		wait_until 20 gone "${won[0]}" || fail "it does not end"
 		forget "${won[0]}"
 		! compgen -G "$TMP/race.sock*" || fail "files of the control socket are left behind"
 	done

@@ -26,16 +26,24 @@ measure() { # NAME HOST DIRECTION FLOWS
 		>"$TMP/$1.rate" 2>"$TMP/$1.log"
 }
 
-# Never more than it should be; less only where the machine is too busy for it.
-check() { # NAME RATE BURST LEAST MOST
+# Whether it was neither more nor less than it should be, and shared as it should be.
+is_right() { # NAME RATE MARGIN BURST LEAST MOST
 	local first rest least most
 	read -r first rest least most <"$TMP/$1.rate" || fail "$1: nothing came through"
 	say "$1: $((rest / 1000)) kB/s, at first $((first / 1000)); shares $least to $most %"
-	assert_number "$rest" -le $(($2 + $2 / 20)) "$1: bytes a second"
-	assert_number "$rest" -ge $(($2 - $2 / 4)) "$1: bytes a second"
-	assert_number "$first" -le $(($2 + $2 / 20 + 2 * $3)) "$1: bytes a second at first"
-	assert_number "$least" -ge "$4" "$1: share of the slowest flow, percent"
-	assert_number "$most" -le "$5" "$1: share of the fastest flow, percent"
+	((rest <= $2 + $3 && rest >= $2 - $2 / 4 && first <= $2 + $2 / 20 + 2 * $4 && least >= $5 && most <= $6))
+}
+
+# On a busy machine there may be less, and more when it has stood still: then once more, without the
+# others beside it. What is wrong is so each time.
+check() { # NAME HOST DIRECTION FLOWS RATE MARGIN BURST LEAST MOST
+	local try
+	for try in 2 3 4 5; do
+		! is_right "$1" "${@:5}" || return 0
+		say "$1: try $try"
+		measure "${@:1:4}" || fail "a measurement failed"
+	done
+	is_right "$1" "${@:5}" || fail "$1: never $5 bytes a second, shared from $8 to $9 %"
 }
 
 add OWN_UP 127.0.0.1 "flow_bandwidth: $FLOW"
@@ -59,30 +67,34 @@ assert_carried 100000
 
 jobs=()
 start() { measure "$@" & jobs+=($!); }
-start OWN_UP 127.0.0.1 up 2
-start OWN_DOWN 127.0.0.1 down 2
-start OWN_V6 ::1 up 1
-start SHARED_UP 127.0.0.1 up 7
-start SHARED_DOWN ::1 down 7
-start BOTH 127.0.0.1 up 3
-start SLOW 127.0.0.1 up 1
+OWN_UP_RUN=(OWN_UP 127.0.0.1 up 2)
+OWN_DOWN_RUN=(OWN_DOWN 127.0.0.1 down 2)
+OWN_V6_RUN=(OWN_V6 ::1 up 1)
+SHARED_UP_RUN=(SHARED_UP 127.0.0.1 up 7)
+SHARED_DOWN_RUN=(SHARED_DOWN ::1 down 7)
+BOTH_RUN=(BOTH 127.0.0.1 up 3)
+SLOW_RUN=(SLOW 127.0.0.1 up 1)
+start "${OWN_UP_RUN[@]}"
+start "${OWN_DOWN_RUN[@]}"
+start "${OWN_V6_RUN[@]}"
+start "${SHARED_UP_RUN[@]}"
+start "${SHARED_DOWN_RUN[@]}"
+start "${BOTH_RUN[@]}"
+start "${SLOW_RUN[@]}"
 for job in "${jobs[@]}"; do
 	wait "$job" || fail "a measurement failed"
 done
 
 # The first ten segments are not paced, and on loopback these are large.
 SEGMENTS=$((10 * 65536))
-check OWN_UP $((2 * FLOW)) $((2 * SEGMENTS)) 80 120
-check OWN_DOWN $((2 * FLOW)) $((2 * SEGMENTS)) 80 120
-check OWN_V6 "$FLOW" "$SEGMENTS" 100 100
-check SHARED_UP "$SHARED" $((SHARED / 50)) 75 125
-check SHARED_DOWN "$SHARED" $((SHARED / 50)) 75 125
-check BOTH $((SHARED / 2)) $((3 * SEGMENTS)) 75 125
+check "${OWN_UP_RUN[@]}" $((2 * FLOW)) $((FLOW / 10)) $((2 * SEGMENTS)) 80 120
+check "${OWN_DOWN_RUN[@]}" $((2 * FLOW)) $((FLOW / 10)) $((2 * SEGMENTS)) 80 120
+check "${OWN_V6_RUN[@]}" "$FLOW" $((FLOW / 20)) "$SEGMENTS" 100 100
+check "${SHARED_UP_RUN[@]}" "$SHARED" $((SHARED / 20)) $((SHARED / 50)) 75 125
+check "${SHARED_DOWN_RUN[@]}" "$SHARED" $((SHARED / 20)) $((SHARED / 50)) 75 125
+check "${BOTH_RUN[@]}" $((SHARED / 2)) $((SHARED / 40)) $((3 * SEGMENTS)) 75 125
 # Give or take a segment; it is not idle while TCP still sends.
-read -r _ rest _ <"$TMP/SLOW.rate" || fail "SLOW: nothing came through"
-say "SLOW: $((rest / 1000)) kB/s"
-assert_number "$rest" -le $((400000 + 2 * 65536 / SECONDS_EACH)) "SLOW: bytes a second"
-assert_number "$rest" -ge $((400000 - 100000)) "SLOW: bytes a second"
+check "${SLOW_RUN[@]}" 400000 $((2 * 65536 / SECONDS_EACH)) $((100 * SEGMENTS)) 100 100
 assert_equal 0 "$(proxyd_status .errors.idle_timeout)" "flows that were taken for idle"
 if [[ $LANE != relay ]]; then
 	grep -q 'listener SHARED_UP: .*relay' "$PROXYD_LOG" || fail "the log does not say that flows are relayed"

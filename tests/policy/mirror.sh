@@ -73,18 +73,29 @@ bulk() { # PORT
 	cut -d ' ' -f 4 "$TMP/bulk"
 }
 
-# The first upstream gets every byte, about as fast as without a mirror.
-test_hurts_nobody() { # HOW LOSS...
+# The first upstream gets every byte. Returns whether it was about as fast as without a mirror.
+hurts_nobody() { # HOW LOSS...
 	local dropped ms reason now=0 before=0
 	for reason in "${@:2}"; do before=$((before + $(mirror_status "lost.$reason"))); done
-	dropped=$(mirror_status dropped)
-	ms=$(bulk "$FRONT")
+	dropped=$(mirror_status dropped) || exit 1
+	ms=$(bulk "$FRONT") || exit 1
 	dropped=$(($(mirror_status dropped) - dropped))
 	say "$1: $ms ms, without a mirror $UNHURT_MS; $dropped of $BULK bytes dropped"
-	assert_number "$ms" -le $((3 * UNHURT_MS + 3000)) "milliseconds"
 	for reason in "${@:2}"; do now=$((now + $(mirror_status "lost.$reason"))); done
 	assert_equal $((before + 1)) "$now" "mirrors lost, ${*:2}"
 	assert_number "$dropped" -gt $((BULK / 4)) "bytes dropped"
+	((ms <= 3 * UNHURT_MS + 3000))
+}
+
+# Where it was slow the machine may have been: then both are measured once more.
+test_hurts_nobody() { # HOW LOSS...
+	local try
+	for try in 2 3; do
+		! hurts_nobody "$@" || return 0
+		UNHURT_MS=$(bulk "$PLAIN") || exit 1
+		say "$1: try $try"
+	done
+	hurts_nobody "$@" || fail "$1: slow beside this mirror each time"
 }
 
 spawn first "${PROGRAM[@]}" first "$FIRST"

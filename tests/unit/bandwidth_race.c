@@ -80,14 +80,19 @@ int main(void)
 {
 	const uint64_t expected = RATE / 1000000 * LAST_US;
 	struct bandwidth *bandwidth;
+	unsigned int tries = 20;
 	uint64_t bytes;
 
 	if (bandwidth_new(RATE, &bandwidth))
 		return 1;
-	bytes = run(bandwidth, RATE);
-	printf("%lu of %lu bytes\n", (unsigned long)bytes, (unsigned long)expected);
-	/* 20 ms more at the beginning; less, when the machine is busy. */
-	if (bytes > expected + expected / 20 + 20 * RATE / 1000 || bytes < expected / 10)
+	/* 20 ms more at the beginning; less, when the machine is busy, but not each time. */
+	do {
+		bytes = run(bandwidth, RATE);
+		printf("%lu of %lu bytes\n", (unsigned long)bytes, (unsigned long)expected);
+		if (bytes > expected + expected / 20 + 20 * RATE / 1000)
+			return 1;
+	} while (bytes < expected / 10 && --tries);
+	if (!tries)
 		return 1;
 	run(bandwidth, RATE / 1000);
 	bandwidth_unref(bandwidth);
