@@ -305,6 +305,8 @@ int proxy_follow(struct proxy *proxy, struct config *config)
 	}
 	err = plan_new(config, proxy->plan, worker_now_ms(), &plan);
 	if (!err)
+		err = access_log_prepare(proxy->shared.access_log, &target);
+	if (!err)
 		err = open_sockets(proxy, plan, proxy->plan->config, &sockets);
 	if (!err) {
 		err = plan_commit(plan, worker_now_ms());

@@ -332,9 +332,18 @@ static void wake(struct access_log *log)
 	eventfd_write(log->wake, 1);
 }
 
+int access_log_prepare(struct access_log *log, const struct access_target *target)
+{
+	int err = target->fd < 0 ? 0 : start(log);
+
+	if (err)
+		log_error("access_log %s: %s", target->name, strerror(-err));
+	return err;
+}
+
 int access_log_follow(struct access_log *log, struct access_target *target)
 {
-	int err = target->fd < 0 && !log->started ? 0 : start(log);
+	int err = access_log_prepare(log, target);
 
 	if (err || !log->started) {
 		access_target_close(target);

@@ -49,7 +49,13 @@ struct access_target {
 int access_target_open(const struct config_access_log *config, struct access_target *out);
 void access_target_close(struct access_target *target);
 
-/* Go on there, with a target that it takes over. Main thread. Returns 0 or -errno. */
+/* Have all that it takes to go on there. Main thread. Returns 0, or -errno when it has said why. */
+int access_log_prepare(struct access_log *log, const struct access_target *target);
+
+/*
+ * Go on there, with a target that it takes over. Main thread. Returns 0, or as
+ * access_log_prepare(), after whose success it cannot fail.
+ */
 int access_log_follow(struct access_log *log, struct access_target *target);
 
 /* Whether flows are to be recorded. Any thread. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "config/load.h"
@@ -219,6 +220,37 @@ Test(plan, a_listener_may_change_its_address_and_keep_its_port)
 	cr_expect_eq(proxy_follow(&proxy, next), -EADDRINUSE);
 	close(old);
 	close(other);
+	plan_unref(proxy.plan);
+	access_log_free(proxy.shared.access_log);
+	free(proxy.listening);
+}
+
+static const char logging[] =
+	"listeners: {name: front, address: 127.0.0.1:9}\n" ROUTES "access_log: {to: /dev/null}\n"
+	"upstreams: {name: web, endpoints: 127.0.0.1:80}\n";
+
+/* A reload that would leave flows unrecorded is refused, as one whose log cannot be opened. */
+Test(plan, an_access_log_that_cannot_be_begun_is_refused)
+{
+	struct proxy proxy = {.settings.workers = WORKERS, .plan = planned(on_loopback, NULL)};
+	struct plan *running = proxy.plan;
+	struct rlimit limit, full;
+	struct config *next = loaded(logging);
+
+	cr_assert_eq(access_log_new(&proxy.shared.access_log), 0);
+	proxy.listening = calloc(1, sizeof(bool));
+	proxy.listening[0] = true;
+	/* The file can be opened, and no more. */
+	getrlimit(RLIMIT_NOFILE, &limit);
+	full = limit;
+	full.rlim_cur = (rlim_t)dup(STDERR_FILENO) + 1;
+	close((int)full.rlim_cur - 1);
+	setrlimit(RLIMIT_NOFILE, &full);
+	cr_expect_eq(proxy_follow(&proxy, next), -EMFILE);
+	cr_expect_eq(proxy.plan, running);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	cr_expect_eq(proxy_follow(&proxy, loaded(logging)), 0);
+	cr_expect(access_log_wants(proxy.shared.access_log));
 	plan_unref(proxy.plan);
 	access_log_free(proxy.shared.access_log);
 	free(proxy.listening);
