@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* The proxy's listeners, at the start and when another config takes over. */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <semaphore.h>
 #include <stdlib.h>
@@ -227,31 +228,39 @@ static void mention_fixed(const struct config *now, const struct config *next)
 		log_warning("%s: what changed here takes effect at the next start", keys);
 }
 
-/*
- * A socket that a worker has still to close would be in the way of the next reload. Workers never
- * block, so this is a matter of milliseconds; one that ends meanwhile answers no more.
- */
-static void await_workers(struct proxy *proxy, unsigned int mails)
+/* The semaphore says that it is time to look, no more: what was given up may be answered yet. */
+static bool await_worker(struct proxy *proxy, const struct worker *worker,
+			 const struct timespec *end)
 {
+	while (!worker_has_obeyed(worker))
+		if (sem_clockwait(&proxy->obeyed, CLOCK_MONOTONIC, end) && errno != EINTR)
+			return worker_has_obeyed(worker);
+	return true;
+}
+
+/*
+ * A socket that one of these `count` workers has still to close would be in the way of the next
+ * reload. Workers never block, so this is a matter of milliseconds.
+ */
+static void await_workers(struct proxy *proxy, struct worker *const *workers, unsigned int count)
+{
+	unsigned int late = 0;
 	struct timespec end;
 
-	clock_gettime(CLOCK_REALTIME, &end);
+	clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_sec += OBEY_S;
-	while (mails) {
-		if (!sem_timedwait(&proxy->obeyed, &end))
-			mails--;
-		else if (errno != EINTR)
-			break;
-	}
-	if (mails)
-		log_warning("%u workers have not answered within %d s", mails, OBEY_S);
+	while (!sem_trywait(&proxy->obeyed))
+		; /* of those for whom nobody had to wait */
+	for (unsigned int i = 0; i < count; i++)
+		late += !await_worker(proxy, workers[i], &end);
+	if (late)
+		log_warning("%u workers have not answered within %d s", late, OBEY_S);
 }
 
 static int switch_plan(struct proxy *proxy, struct plan *plan, bool *listening,
 		       struct sockets *sockets)
 {
 	struct plan *before = proxy->plan;
-	unsigned int mails = 0;
 	int err = 0;
 
 	mention_fixed(before->config, plan->config);
@@ -262,12 +271,10 @@ static int switch_plan(struct proxy *proxy, struct plan *plan, bool *listening,
 		int failed = worker_follow(proxy->shared.workers[i], plan, items);
 
 		err = failed ? failed : err;
-		if (failed)
-			continue;
-		memset(items, -1, sockets->listeners * sizeof(*items));
-		mails++;
+		if (!failed)
+			memset(items, -1, sockets->listeners * sizeof(*items));
 	}
-	await_workers(proxy, mails);
+	await_workers(proxy, proxy->shared.workers, proxy->shared.worker_count);
 	for (unsigned int i = 0; i < plan->config->listener_count; i++)
 		listening[i] = true;
 	free(proxy->listening);
@@ -342,7 +349,7 @@ int proxy_drain_listener(struct proxy *proxy, const char *name)
 			if (atomic_load(&proxy->shared.workers[w]->ended))
 				continue;
 			err = worker_drain_listener(proxy->shared.workers[w], i);
-			await_workers(proxy, !err);
+			await_workers(proxy, &proxy->shared.workers[w], 1);
 		}
 		proxy->listening[i] = false;
 		return err;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#define _GNU_SOURCE
 #include "control/connections.h"
 
 #include <errno.h>
@@ -103,9 +104,9 @@ static bool answered(struct look *look)
 {
 	struct timespec end;
 
-	clock_gettime(CLOCK_REALTIME, &end);
+	clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_sec += ANSWER_S;
-	while (sem_timedwait(&look->done, &end))
+	while (sem_clockwait(&look->done, CLOCK_MONOTONIC, &end))
 		if (errno != EINTR)
 			return false;
 	return true;

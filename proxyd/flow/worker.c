@@ -206,6 +206,7 @@ static void obey_mail(struct worker *worker, struct mail *mail)
 	} else {
 		follow(worker, mail->plan, mail->listening);
 	}
+	atomic_fetch_add(&worker->obeyed, 1);
 	sem_post(worker->proxy->obeyed);
 }
 
@@ -273,6 +274,7 @@ void worker_stop(struct worker *worker)
 
 static void send_mail(struct worker *worker, struct mail *mail)
 {
+	atomic_fetch_add(&worker->ordered, !mail->look);
 	pthread_mutex_lock(&worker->mail_lock);
 	STAILQ_INSERT_TAIL(&worker->mail, mail, entry);
 	pthread_mutex_unlock(&worker->mail_lock);
@@ -425,6 +427,7 @@ static void *run(void *user)
 
 	event_base_loop(worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
 	atomic_store(&worker->ended, true);
+	sem_post(worker->proxy->obeyed);
 	if (worker->proxy->ended)
 		worker->proxy->ended(worker->proxy->ended_user);
 	return NULL;

@@ -42,7 +42,7 @@ struct proxy_shared {
 	bool sock_ops;                   /* sockets are enrolled at ESTABLISHED */
 	struct worker *workers[SL_WORKERS_MAX];
 	unsigned int worker_count;
-	sem_t *obeyed;             /* posted for each mail that was read */
+	sem_t *obeyed;             /* posted when worker_has_obeyed() may have become true */
 	void (*ended)(void *user); /* a worker's thread returns; may be NULL */
 	void *ended_user;
 };
@@ -80,6 +80,7 @@ struct worker {
 	uint64_t log_second;
 	pthread_mutex_t mail_lock;
 	struct mail_list mail;
+	atomic_uint ordered, obeyed; /* mails, other than looks, ever */
 	atomic_bool has_waiting;
 	atomic_int request; /* enum worker_request */
 	atomic_bool ended;
@@ -112,6 +113,13 @@ int worker_follow(struct worker *worker, struct plan *plan, const int *listening
 
 /* From any thread: close the plan's listener of that index. Returns 0 or -ENOMEM. */
 int worker_drain_listener(struct worker *worker, unsigned int listener);
+
+/* From any thread: whether all that was asked by these two is done, or the thread has returned. */
+static inline bool worker_has_obeyed(const struct worker *worker)
+{
+	return atomic_load(&worker->obeyed) == atomic_load(&worker->ordered) ||
+	       atomic_load(&worker->ended);
+}
 
 /* From any thread: have look_fill() called, then `look->done` posted. Returns 0 or -ENOMEM. */
 int worker_look(struct worker *worker, struct look *look);

@@ -426,6 +426,35 @@ Test(flow, that_never_came_in_leaves_nothing_behind)
 	stage_close(&stage);
 }
 
+/* With an answer to something else meanwhile. */
+static void pause_worker(evutil_socket_t fd, short what, void *user)
+{
+	(void)fd;
+	(void)what;
+	usleep(150 * 1000);
+	sem_post(user);
+	usleep(300 * 1000);
+}
+
+/* What answers a command that was given up long ago answers no later one. */
+Test(flow, late_answers_do_not_end_a_wait)
+{
+	const struct timeval now = {0};
+	struct trial stage;
+	struct ends ends, late;
+
+	stage_open(&stage);
+	open_flow(&stage, &ends);
+	event_base_once(stage.proxy->shared.workers[0]->base, -1, EV_TIMEOUT, pause_worker,
+			&stage.proxy->obeyed, &now);
+	usleep(50 * 1000);
+	cr_assert_eq(
+		proxy_drain_listener(stage.proxy, stage.proxy->plan->config->listeners[0].name), 0);
+	cr_expect_eq(trial_connect(&stage, &late, false), -1, "it still listens");
+	trial_close(&ends);
+	stage_close(&stage);
+}
+
 Test(flow, stopping_resets_it)
 {
 	struct trial stage;
