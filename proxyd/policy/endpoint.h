@@ -47,7 +47,8 @@ struct endpoint {
 
 	/* How it is. */
 	bool drained;
-	bool down; /* by active checks */
+	uint64_t drain_nth, weight_nth; /* as in struct entry */
+	bool down;                      /* by active checks */
 	char reason[128];
 	struct ejection ejection;
 	bool usable;        /* at the last look of roster_refresh() */

@@ -47,11 +47,15 @@ static int entry_init(struct entry *entry, const struct config_endpoint *config,
 		.backup = config->backup,
 		.max_flows = config->max_flows,
 		.drained = before && before->drained,
-		.set_weight = before && before->weight == config->weight ? before->set_weight
-									 : ENDPOINT_NO_WEIGHT,
+		.drain_nth = before ? before->drain_nth : 0,
+		.set_weight = ENDPOINT_NO_WEIGHT,
 	};
 	if (!entry->text)
 		return -ENOMEM;
+	if (before && before->weight == config->weight) {
+		entry->set_weight = before->set_weight;
+		entry->weight_nth = before->weight_nth;
+	}
 	if (config->kind == ENDPOINT_ADDRESS)
 		return entry_resolve(entry, &itself, 1);
 	if (before && before->resolved)

@@ -18,7 +18,8 @@ struct entry {
 	bool resolved; /* `addresses` is an answer, be it an empty one */
 	/* Commands that named the entry hold for addresses that come later, too. */
 	bool drained;
-	uint32_t set_weight; /* ENDPOINT_NO_WEIGHT: none */
+	uint32_t set_weight;            /* ENDPOINT_NO_WEIGHT: none */
+	uint64_t drain_nth, weight_nth; /* which of the upstream's commands said so; 0: none */
 };
 
 struct entries {

@@ -118,7 +118,6 @@ static int grant_wishes(struct upstream *upstream, const struct members *members
 			wish->endpoint = endpoint_hold(*found);
 		else
 			err = endpoint_new(upstream, &wish->resolved->address, &wish->endpoint);
-		wish->returns = found && !(*found)->entry;
 	}
 	return err;
 }
@@ -154,18 +153,20 @@ static void apply(const struct wish *wish, bool fresh)
 	const struct entry *entry = wish->entry;
 	bool is_new = !endpoint->member;
 
-	if (is_new) {
-		endpoint->drained = entry->drained;
+	if (is_new)
 		endpoint->usable = fresh;
+	/* What was asked of its name while it was away did not reach it; the newest command holds.
+	 */
+	if (is_new || endpoint->drain_nth < entry->drain_nth) {
+		endpoint->drained = entry->drained;
+		endpoint->drain_nth = entry->drain_nth;
 	}
-	/* A command holds until somebody changes the weight in the config. */
-	if (is_new || endpoint->entry_weight != entry->weight)
+	/* That of a weight until somebody changes the weight in the config. */
+	if (is_new || endpoint->entry_weight != entry->weight ||
+	    endpoint->weight_nth < entry->weight_nth) {
 		endpoint->set_weight = entry->set_weight;
-	/* What was asked of its name meanwhile did not reach it. */
-	if (wish->returns && entry->drained)
-		endpoint->drained = true;
-	if (wish->returns && entry->set_weight != ENDPOINT_NO_WEIGHT)
-		endpoint->set_weight = entry->set_weight;
+		endpoint->weight_nth = entry->weight_nth;
+	}
 	endpoint->member = true;
 	endpoint->entry = entry;
 	endpoint->entry_weight = entry->weight;

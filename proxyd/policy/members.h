@@ -22,7 +22,6 @@ struct wish {
 	const struct resolved *resolved;
 	unsigned int position;
 	struct endpoint *endpoint; /* own reference */
-	bool returns;              /* it had left, though not with its last flow */
 };
 
 struct members_plan {

@@ -28,6 +28,7 @@ struct upstream {
 	struct table table; /* for BALANCE_MAGLEV */
 	struct retry_budget retries;
 	struct news news;
+	uint64_t commands; /* drains and weights, ever */
 };
 
 static const char *const balance_names[] = {
@@ -387,14 +388,17 @@ int upstream_drain(struct upstream *upstream, const char *endpoint, bool drain)
 	int err = -ENOENT;
 
 	lock(upstream);
+	upstream->commands++;
 	for (unsigned int i = 0; i < upstream->entries.count; i++)
 		if (!strcmp(upstream->entries.items[i].text, endpoint)) {
 			upstream->entries.items[i].drained = drain;
+			upstream->entries.items[i].drain_nth = upstream->commands;
 			err = 0;
 		}
 	for (unsigned int i = 0; i < upstream->members.count; i++)
 		if (is_called(upstream->members.items[i], endpoint)) {
 			upstream->members.items[i]->drained = drain;
+			upstream->members.items[i]->drain_nth = upstream->commands;
 			err = 0;
 		}
 	upstream->roster.stale = true;
@@ -409,14 +413,17 @@ int upstream_set_weight(struct upstream *upstream, const char *endpoint, uint32_
 	if (weight > UPSTREAM_WEIGHT_MAX)
 		return -EINVAL;
 	lock(upstream);
+	upstream->commands++;
 	for (unsigned int i = 0; i < upstream->entries.count; i++)
 		if (!strcmp(upstream->entries.items[i].text, endpoint)) {
 			upstream->entries.items[i].set_weight = weight;
+			upstream->entries.items[i].weight_nth = upstream->commands;
 			err = 0;
 		}
 	for (unsigned int i = 0; i < upstream->members.count; i++)
 		if (is_called(upstream->members.items[i], endpoint)) {
 			upstream->members.items[i]->set_weight = weight;
+			upstream->members.items[i]->weight_nth = upstream->commands;
 			err = 0;
 		}
 	upstream->roster.stale = true;

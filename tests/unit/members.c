@@ -319,6 +319,37 @@ Test(members, commands_on_a_name_hold_for_addresses_that_return)
 	endpoint_release(held);
 }
 
+/* Whether it was there for each of the commands or not: of those on it and on its name. */
+Test(members, the_newest_command_holds)
+{
+	const struct resolved answer[] = {address("10.0.0.7:80"), address("10.0.0.8:80")};
+	struct endpoint *held;
+
+	pool_init(&pool, BALANCE_ROUND_ROBIN, 0);
+	add_name("backend.example.org:80", ENDPOINT_NAME);
+	pool_open(&pool);
+	resolve(0, answer, 1);
+	held = pool_pick(&pool);
+	cr_assert_eq(upstream_drain(pool.upstream, "backend.example.org:80", true), 0);
+	cr_assert_eq(upstream_set_weight(pool.upstream, "backend.example.org:80", 6), 0);
+	resolve(0, &answer[1], 1);
+	cr_expect_str_eq(members(), "10.0.0.8:80*6 drained, 10.0.0.7:80*6 leaving");
+	cr_assert_eq(upstream_drain(pool.upstream, "backend.example.org:80", false), 0);
+	cr_assert_eq(upstream_set_weight(pool.upstream, "backend.example.org:80", 3), 0);
+	/* A reload changes nothing of that. */
+	reload();
+	resolve(0, answer, 2);
+	cr_expect_str_eq(members(), "10.0.0.7:80*3, 10.0.0.8:80*3");
+	/* The name first, and then the address against it. */
+	cr_assert_eq(upstream_drain(pool.upstream, "backend.example.org:80", true), 0);
+	cr_assert_eq(upstream_drain(pool.upstream, "10.0.0.7:80", false), 0);
+	cr_assert_eq(upstream_set_weight(pool.upstream, "10.0.0.7:80", 9), 0);
+	resolve(0, &answer[1], 1);
+	resolve(0, answer, 2);
+	cr_expect_str_eq(members(), "10.0.0.7:80*9, 10.0.0.8:80*3 drained");
+	endpoint_release(held);
+}
+
 Test(members, only_names_are_resolved)
 {
 	const struct resolved answer = address("10.0.0.7:80");
