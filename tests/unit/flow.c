@@ -3,7 +3,6 @@
  * The life of a flow (flow.h), through a real proxy over loopback. Built once for each lane, see
  * STAGE_LANE: a flow's ends look the same whichever lane its bytes took.
  */
-#include <bpf/bpf.h>
 #include <criterion/criterion.h>
 #include <linux/sockios.h>
 #include <string.h>
@@ -388,21 +387,6 @@ Test(flow, draining_lets_it_finish)
 	stage_close(&stage);
 }
 
-/* Sockets that the kernel lane keeps a ledger for. */
-static unsigned int ledgers(const struct trial *stage)
-{
-	const struct kernel_lane *lane = stage->proxy->shared.kernel_lane;
-	uint64_t cookie, next;
-	unsigned int count = 0;
-
-	for (int err = lane ? bpf_map_get_next_key(lane->ledgers, NULL, &next) : -1; !err;
-	     err = bpf_map_get_next_key(lane->ledgers, &cookie, &next)) {
-		cookie = next;
-		count++;
-	}
-	return count;
-}
-
 /* They wait for a descriptor in the queue of a listening socket that is closed. */
 Test(flow, that_never_came_in_leaves_nothing_behind)
 {
@@ -422,7 +406,7 @@ Test(flow, that_never_came_in_leaves_nothing_behind)
 	}
 	trial_close(&ends);
 	cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 5000), "not closed");
-	cr_expect_eq(ledgers(&stage), 0, "%u", ledgers(&stage));
+	cr_expect_eq(stage_ledgers(&stage), 0, "%u", stage_ledgers(&stage));
 	stage_close(&stage);
 }
 

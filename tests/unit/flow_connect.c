@@ -2,6 +2,7 @@
 /* A flow that is CONNECTING, and timeouts. Built once for each lane, as flow.c. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -28,6 +29,39 @@ static void expect_dialogue(const struct ends *ends)
 		cr_assert_eq(trial_send(ends->server, at, 1000), 0);
 		cr_assert_eq(trial_expect(ends->client, at, 1000), 0, "no response from %zu", at);
 	}
+}
+
+/* Flows for which there is no memory. */
+static atomic_int unwanted;
+
+int __real_roll_add(struct roll *roll, void *who, uint32_t *place);
+int __wrap_roll_add(struct roll *roll, void *who, uint32_t *place);
+
+int __wrap_roll_add(struct roll *roll, void *who, uint32_t *place)
+{
+	if (!atomic_load(&unwanted))
+		return __real_roll_add(roll, who, place);
+	atomic_fetch_sub(&unwanted, 1);
+	return -ENOMEM;
+}
+
+Test(connect, without_memory_leaves_nothing_behind)
+{
+	struct trial stage;
+	struct ends ends;
+
+	stage_open(&stage);
+	atomic_store(&unwanted, 3);
+	for (unsigned int i = 1; i <= 3; i++) {
+		cr_assert_eq(trial_connect(&stage, &ends, false), 0);
+		cr_expect(stage_wait(&stage_stats(&stage)->errors[ERROR_RESOURCES], i, 5000));
+		trial_close(&ends);
+	}
+	cr_expect_eq(stage_ledgers(&stage), 0, "%u", stage_ledgers(&stage));
+	cr_assert_eq(trial_connect(&stage, &ends, true), 0);
+	expect_dialogue(&ends);
+	trial_close(&ends);
+	stage_close(&stage);
 }
 
 Test(connect, refused_takes_the_next_endpoint)

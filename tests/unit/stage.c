@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "unit/stage.h"
 
+#include <bpf/bpf.h>
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -166,6 +167,20 @@ uint64_t stage_relay_bytes(const struct trial *stage)
 {
 	return stats_get(&stage_stats(stage)->relayed[SL_UP]) +
 	       stats_get(&stage_stats(stage)->relayed[SL_DOWN]);
+}
+
+unsigned int stage_ledgers(const struct trial *stage)
+{
+	const struct kernel_lane *lane = stage->proxy->shared.kernel_lane;
+	uint64_t cookie, next;
+	unsigned int count = 0;
+
+	for (int err = lane ? bpf_map_get_next_key(lane->ledgers, NULL, &next) : -1; !err;
+	     err = bpf_map_get_next_key(lane->ledgers, &cookie, &next)) {
+		cookie = next;
+		count++;
+	}
+	return count;
 }
 
 void stage_reset(int *fd)

@@ -52,6 +52,9 @@ uint64_t stage_now_ms(void);
 uint64_t stage_kernel_bytes(const struct trial *stage);
 uint64_t stage_relay_bytes(const struct trial *stage);
 
+/* Sockets that the kernel lane keeps a ledger for. */
+unsigned int stage_ledgers(const struct trial *stage);
+
 /* Abort a connection: a RST instead of a FIN. */
 void stage_reset(int *fd);
 
