@@ -105,9 +105,10 @@ static void publish(struct item *item)
 	struct resolved *resolved;
 	struct resolution resolution = {0};
 	unsigned int count = 0;
-	int err;
+	int err, index = upstream_entry(watch->upstream, item->text, item->index);
 
-	if (!is_known(item))
+	/* A reload that had no memory for another watch may have moved it, or taken it away. */
+	if (!is_known(item) || index < 0)
 		return;
 	resolved = malloc(RESOLVED_MAX * sizeof(*resolved));
 	err = resolved ? gather(item, &resolution) : -ENOMEM;
@@ -117,7 +118,7 @@ static void publish(struct item *item)
 		say_left_out(item, count);
 	}
 	if (!err && (count || !is_failing(item)))
-		err = upstream_resolved(watch->upstream, item->index, resolved,
+		err = upstream_resolved(watch->upstream, (unsigned int)index, resolved,
 					count < RESOLVED_MAX ? count : RESOLVED_MAX, clock_ms());
 	if (err)
 		log_warning("upstream %s: %s: %s; its addresses stay as they are",

@@ -353,6 +353,21 @@ unsigned int upstream_endpoints(struct upstream *upstream, struct endpoint **end
 	return count;
 }
 
+int upstream_entry(struct upstream *upstream, const char *text, unsigned int index)
+{
+	const struct entries *entries = &upstream->entries;
+	int found = -ENOENT;
+
+	lock(upstream);
+	if (index < entries->count && !strcmp(entries->items[index].text, text))
+		found = (int)index;
+	for (unsigned int i = 0; found < 0 && i < entries->count; i++)
+		if (!strcmp(entries->items[i].text, text))
+			found = (int)i;
+	unlock(upstream);
+	return found;
+}
+
 int upstream_resolved(struct upstream *upstream, unsigned int index,
 		      const struct resolved *addresses, unsigned int count, uint64_t now_ms)
 {

@@ -102,6 +102,12 @@ struct resolved {
 };
 
 /*
+ * The index of the config's endpoint that is written so: `index`, where that one is, else the first
+ * one. Returns it, or -ENOENT.
+ */
+int upstream_entry(struct upstream *upstream, const char *text, unsigned int index);
+
+/*
  * What the name of the config's endpoint `index` stands for now. An empty answer must not be given
  * for a failed look-up: the addresses before it stay in use. Returns 0 or -errno.
  */

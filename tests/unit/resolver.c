@@ -697,6 +697,33 @@ Test(resolver, another_config)
 	close_scene(scene);
 }
 
+/* As when there was no memory to watch the new config: the old watch knows its names yet. */
+Test(resolver, another_config_that_is_not_watched)
+{
+	struct scene *scene = open_scene();
+
+	add(scene, ENDPOINT_NAME, "a.test");
+	add(scene, ENDPOINT_NAME, "b.test");
+	program_tell(&scene->server, "set a.test A 1 127.0.0.1");
+	program_tell(&scene->server, "set b.test A 1 127.0.0.2");
+	start(scene);
+	watch(scene);
+	expect(scene, 0, "127.0.0.1:80");
+	expect(scene, 1, "127.0.0.2:80");
+	scene->config.endpoint_count = 0;
+	add(scene, ENDPOINT_NAME, "c.test");
+	add(scene, ENDPOINT_NAME, "a.test");
+	memset(told, 0, sizeof(told[0]) * 2);
+	cr_assert_eq(upstream_update(scene->upstream, &scene->config, clock_ms()), 0);
+	program_tell(&scene->server, "set b.test A 1 127.0.0.3");
+	program_tell(&scene->server, "set a.test A 1 127.0.0.4");
+	expect(scene, 1, "127.0.0.4:80");
+	run_for(scene, 1500);
+	cr_expect_str_eq(text_of(1), "127.0.0.4:80");
+	cr_expect_eq(told[0].calls, 0, "c.test is %s", text_of(0));
+	close_scene(scene);
+}
+
 /* From servers that are dead, or busy with a question, to one that is alive. */
 Test(resolver, other_servers)
 {
