@@ -45,28 +45,19 @@ static uint16_t port_of(int fd)
 	return address.ipv4.sin_port;
 }
 
-static bool is_listened_on(const struct config *config, const struct address *address)
-{
-	for (unsigned int i = 0; i < config->listener_count; i++)
-		if (address_equal(&config->listeners[i].address, address))
-			return true;
-	return false;
-}
-
 /*
- * Whether a listener of `before` that is about to go has the same port of all addresses, or of one
- * of them: SO_REUSEPORT lets that pass, and who listens there is no other process.
+ * Whether a listener that is there already has the same port of all addresses, or of one of them:
+ * SO_REUSEPORT lets that pass, and who listens there is no other process.
  */
-static bool takes_over(const struct proxy *proxy, const struct config *before,
-		       const struct config *config, const struct address *address)
+static bool is_own_port(const struct proxy *proxy, const struct config *before,
+			const struct address *address)
 {
 	for (unsigned int i = 0; before && i < before->listener_count; i++) {
 		const struct address *old = &before->listeners[i].address;
 
 		/* sin_port and sin6_port are at the same place. */
 		if (proxy->listening[i] && old->ipv4.sin_port == address->ipv4.sin_port &&
-		    (address_is_any(old) || address_is_any(address)) &&
-		    !is_listened_on(config, old))
+		    (address_is_any(old) || address_is_any(address)))
 			return true;
 	}
 	return false;
@@ -76,16 +67,13 @@ static bool takes_over(const struct proxy *proxy, const struct config *before,
  * One socket for each worker. Port 0 becomes, for the workers that follow, the one given. Returns
  * 0, or -errno with nothing open.
  */
-static int open_listener(struct proxy *proxy, struct plan *plan, const struct config *before,
-			 unsigned int index, int *sockets)
+static int open_listener(struct proxy *proxy, struct plan *plan, unsigned int index, int *sockets)
 {
 	const struct interception *interception = plan->interceptions[index];
 	struct config_listener *config = &plan->config->listeners[index];
 	unsigned int opened = 0;
 	int err = 0;
 
-	if (!takes_over(proxy, before, plan->config, &config->address))
-		err = listener_check(&config->address);
 	while (!err && opened < proxy->settings.workers) {
 		int fd = listener_open(config);
 
@@ -151,6 +139,28 @@ static bool goes_on(const struct proxy *proxy, const struct config *before,
 	return false;
 }
 
+/*
+ * Before any is opened: one on all addresses would be in the way of another one with its port, as
+ * 0.0.0.0 is of [::].
+ */
+static int check_addresses(const struct proxy *proxy, const struct config *before,
+			   struct config *config)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; !err && i < config->listener_count; i++) {
+		const struct address *address = &config->listeners[i].address;
+
+		if (goes_on(proxy, before, &config->listeners[i]) ||
+		    is_own_port(proxy, before, address))
+			continue;
+		err = listener_check(address);
+		if (err)
+			report_listen(address, err);
+	}
+	return err;
+}
+
 static int open_sockets(struct proxy *proxy, struct plan *plan, const struct config *before,
 			struct sockets *out)
 {
@@ -159,8 +169,10 @@ static int open_sockets(struct proxy *proxy, struct plan *plan, const struct con
 		.listeners = config->listener_count,
 		.workers = (unsigned int)proxy->settings.workers,
 	};
-	int one[SL_WORKERS_MAX], err = 0;
+	int one[SL_WORKERS_MAX], err = check_addresses(proxy, before, config);
 
+	if (err)
+		return err;
 	sockets.count = (size_t)sockets.listeners * sockets.workers;
 	sockets.items = malloc((sockets.count + 1) * sizeof(int));
 	if (!sockets.items)
@@ -169,7 +181,7 @@ static int open_sockets(struct proxy *proxy, struct plan *plan, const struct con
 	for (unsigned int i = 0; !err && i < sockets.listeners; i++) {
 		if (goes_on(proxy, before, &config->listeners[i]))
 			continue;
-		err = open_listener(proxy, plan, before, i, one);
+		err = open_listener(proxy, plan, i, one);
 		for (unsigned int w = 0; !err && w < sockets.workers; w++)
 			sockets.items[w * sockets.listeners + i] = one[w];
 	}

@@ -51,6 +51,38 @@ test_address_of_others() {
 		--listen "192.0.2.77:$FRONT" "${UPSTREAM[@]}" --control "$TMP/other.sock" --lane relay
 }
 
+# Which listener takes a client that comes to 127.0.0.1.
+taken_by() { # LISTENER
+	local client
+	exec {client}<>"/dev/tcp/127.0.0.1/$FRONT"
+	wait_until 10 is_taken_by "$1" || fail "$1 did not take the client"
+	exec {client}>&-
+	assert_no_active_flows
+}
+
+is_taken_by() { # LISTENER
+	[[ $("$PROXYD" connections --json --control "$CONTROL" | jq -r '.connections[].listener') == "$1" ]]
+}
+
+# One port of all addresses of both families, in either order, and of one address beside. The closest
+# takes the client. A reload may add one; another process is found all the same.
+test_all_addresses() {
+	local others=(--control "$TMP/other.sock" --lane relay) config=$TMP/all.yaml
+	start_proxyd --listen "0.0.0.0:$FRONT" --listen "[::]:$FRONT" --listen "127.0.0.1:$FRONT" \
+		"${UPSTREAM[@]}" --lane relay
+	taken_by listener-3
+	refused $EXIT_LISTEN "[::]:$FRONT / another process" --listen "[::]:$FRONT" \
+		--listen "0.0.0.0:$FRONT" "${UPSTREAM[@]}" "${others[@]}"
+	stop_proxyd
+	printf '%s\n' "listeners: ['[::]:$FRONT']" "upstreams: {name: web, endpoints: 127.0.0.1:$BACKEND}" \
+		"routes: {upstream: web}" >"$config"
+	start_proxyd -c "$config" --lane relay
+	sed -i "1s/.*/listeners: ['[::]:$FRONT', '0.0.0.0:$FRONT']/" "$config"
+	"$PROXYD" reload --control "$CONTROL" || fail "the reload was refused"
+	taken_by listener-2
+	stop_proxyd
+}
+
 test_control_unusable() {
 	local run=(--listen "127.0.0.1:$FRONT" "${UPSTREAM[@]}" --lane relay --control) long
 	printf -v long "$TMP/%0200d" 0
@@ -150,6 +182,7 @@ spawn echo python3 "$ROOT/tests/peer.py" echo "$BACKEND"
 wait_listening "$BACKEND" "the echo server"
 test_address_in_use
 test_address_of_others
+test_all_addresses
 test_control_unusable
 test_control_in_use
 test_control_stale
