@@ -130,6 +130,7 @@ static int watch(struct run *run)
 	return err ? -PROXY_EXIT_FAILED : 0;
 }
 
+/* As requests.h says. */
 static int reload(void *user)
 {
 	struct run *run = user;
@@ -155,15 +156,19 @@ static int reload(void *user)
 		log_notice("reload: %s is in force", run->settings.config_path);
 	}
 	notify_systemd("READY=1");
-	return err;
+	return err ? -EINVAL : 0;
 }
 
 static void on_hangup(evutil_socket_t number, short what, void *user)
 {
+	const int err = reload(user);
+
 	(void)number;
 	(void)what;
-	if (reload(user) == -ENOENT)
+	if (err == -ENOENT)
 		log_notice("SIGHUP: nothing to read again: started without -c");
+	else if (err == -EBUSY)
+		log_notice("SIGHUP: nothing is read again, for proxyd is stopping");
 }
 
 static int make_events(struct run *run)

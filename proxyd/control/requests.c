@@ -93,6 +93,8 @@ static json_t *execute_reload(const struct requests *requests, json_t *request)
 	if (err == -ENOENT)
 		return refuse("reload",
 			      "there is no file to read again: proxyd was started without -c");
+	if (err == -EBUSY)
+		return refuse("reload", "proxyd is stopping; the file is read at the next start");
 	return err ? refuse("reload", "the running config stays; proxyd's log says why") : done();
 }
 

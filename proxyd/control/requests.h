@@ -20,7 +20,10 @@
 
 struct requests {
 	struct proxy *proxy;
-	/* Read the config again. Returns 0, or -errno when the running config stays. */
+	/*
+	 * Read the config again. Returns 0; -ENOENT: it did not come from a file; -EBUSY: proxyd is
+	 * stopping; -EINVAL: the running config stays, and the log says why.
+	 */
 	int (*reload)(void *user);
 	void *user;
 };
