@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* proxyd reload, drain, set: what the running proxyd is told to do. */
-#include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,17 +19,14 @@ struct arguments {
 };
 
 /* Consumes the request. */
-static int ask(const char *path, json_t *request)
+static int ask(const char *path, json_t *request, unsigned int seconds)
 {
-	json_t *answer = request ? control_ask(path, request) : NULL;
+	json_t *answer = control_ask(path, request, seconds);
 	const char *error;
 
 	json_decref(request);
-	if (!answer) {
-		log_error("no answer at %s: %s; is proxyd running? (--control names its socket)",
-			  path, strerror(errno));
+	if (!answer)
 		return PROXY_EXIT_CONTROL;
-	}
 	error = json_string_value(json_object_get(answer, "error"));
 	if (error)
 		log_error("%s", error);
@@ -93,7 +89,7 @@ int cmd_reload(int argc, char **argv)
 		return result < 0 ? PROXY_EXIT_USAGE : 0;
 	if (arguments.count || arguments.undo)
 		return wrong_operands("reload");
-	return ask(arguments.path, json_pack("{s:s}", "command", "reload"));
+	return ask(arguments.path, json_pack("{s:s}", "command", "reload"), CONTROL_RELOAD_S);
 }
 
 int cmd_drain(int argc, char **argv)
@@ -110,8 +106,10 @@ int cmd_drain(int argc, char **argv)
 		return result < 0 ? PROXY_EXIT_USAGE : 0;
 	if (arguments.count != 1)
 		return wrong_operands("drain");
-	return ask(arguments.path, json_pack("{s:s,s:s,s:b}", "command", "drain", "target",
-					     arguments.operands[0], "undo", arguments.undo));
+	return ask(arguments.path,
+		   json_pack("{s:s,s:s,s:b}", "command", "drain", "target", arguments.operands[0],
+			     "undo", arguments.undo),
+		   CONTROL_ANSWER_S);
 }
 
 int cmd_set(int argc, char **argv)
@@ -133,6 +131,8 @@ int cmd_set(int argc, char **argv)
 		log_error("set weight: %s: it is no number", arguments.operands[2]);
 		return PROXY_EXIT_USAGE;
 	}
-	return ask(arguments.path, json_pack("{s:s,s:s,s:I}", "command", "weight", "target",
-					     arguments.operands[1], "weight", (json_int_t)weight));
+	return ask(arguments.path,
+		   json_pack("{s:s,s:s,s:I}", "command", "weight", "target", arguments.operands[1],
+			     "weight", (json_int_t)weight),
+		   CONTROL_ANSWER_S);
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* proxyd status, connections: what the running proxyd tells. */
-#include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -22,13 +21,10 @@ struct arguments {
 /* Returns the answer, or NULL when it has said why there is none. */
 static json_t *ask(const char *path, const json_t *request)
 {
-	json_t *answer = control_ask(path, request);
+	json_t *answer = control_ask(path, request, CONTROL_ANSWER_S);
 
-	if (!answer) {
-		log_error("no answer at %s: %s; is proxyd running? (--control names its socket)",
-			  path, strerror(errno));
+	if (!answer)
 		return NULL;
-	}
 	if (!json_object_get(answer, "error"))
 		return answer;
 	log_error("proxyd answers: %s", json_string_value(json_object_get(answer, "error")));

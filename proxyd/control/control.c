@@ -17,6 +17,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "log.h"
+
 #define REQUEST_MAX      4096
 #define CLIENT_TIMEOUT_S 5
 #define ACCEPT_PAUSE_MS  100
@@ -297,25 +299,40 @@ void control_free(struct control *control)
 	free(control);
 }
 
-json_t *control_ask(const char *path, const json_t *request)
+static json_t *ask(const char *path, const char *line, unsigned int seconds)
 {
-	char *line = json_dumps(request, JSON_COMPACT);
-	int fd = line ? connect_to(path) : -ENOMEM;
-	json_error_t error;
-	json_t *answer;
+	const struct timeval timeout = {.tv_sec = seconds};
+	int fd = connect_to(path);
+	json_t *answer = NULL;
 
-	if (fd < 0 || dprintf(fd, "%s\n", line) < 0) {
-		if (fd >= 0)
-			close(fd);
-		else
-			errno = -fd;
-		free(line);
+	if (fd < 0) {
+		errno = -fd;
 		return NULL;
 	}
-	free(line);
-	answer = json_loadfd(fd, JSON_DISABLE_EOF_CHECK, &error);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	if (dprintf(fd, "%s\n", line) >= 0) {
+		errno = 0;
+		answer = json_loadfd(fd, JSON_DISABLE_EOF_CHECK, NULL);
+		if (!answer && !errno)
+			errno = EPROTO;
+	}
 	close(fd);
-	if (!answer)
-		errno = EPROTO;
+	return answer;
+}
+
+json_t *control_ask(const char *path, const json_t *request, unsigned int seconds)
+{
+	char *line = request ? json_dumps(request, JSON_COMPACT) : NULL;
+	json_t *answer = line ? ask(path, line, seconds) : NULL;
+
+	if (!line)
+		log_error("what is asked is not UTF-8, or there is no memory");
+	else if (!answer && errno == EAGAIN)
+		log_error("no answer at %s within %u s: proxyd is busy, or was stopped by a signal",
+			  path, seconds);
+	else if (!answer)
+		log_error("no answer at %s: %s; is proxyd running? (--control names its socket)",
+			  path, strerror(errno));
+	free(line);
 	return answer;
 }

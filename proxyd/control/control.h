@@ -25,7 +25,14 @@ int control_new(struct event_base *base, const struct requests *requests, const 
 /* Also removes the files. NULL is ignored. */
 void control_free(struct control *control);
 
-/* The client's part: send a request, return the answer (a new reference), or NULL and errno. */
-json_t *control_ask(const char *path, const json_t *request);
+/*
+ * The client's part: send a request, return the answer (a new reference), or NULL when there is
+ * none within `seconds`, or the request is NULL; it has said so.
+ */
+json_t *control_ask(const char *path, const json_t *request, unsigned int seconds);
+
+#define CONTROL_ANSWER_S 5
+/* proxyd waits for workers and for clients of listeners that are gone, one after the other. */
+#define CONTROL_RELOAD_S 120
 
 #endif

@@ -58,9 +58,22 @@ test_reload_while_it_stops() {
 	proxyd_ended 20
 }
 
+# A name that no JSON holds, and one who does not answer: neither is for want of memory, or of a proxyd.
+test_no_answer() {
+	start_proxyd --listen "127.0.0.1:$FRONT" --upstream "127.0.0.1:$BACKEND" --lane relay
+	refused 5 "UTF-8" drain $'web/\xff'
+	refused 5 "UTF-8" connections --listener $'\xff'
+	kill -STOP "$PROXYD_PID"
+	refused 5 "$CONTROL / within 5 s / busy" status
+	kill -CONT "$PROXYD_PID"
+	stop_proxyd
+	refused 5 "$CONTROL / No such file / running" reload
+}
+
 has_flow() { [[ $(proxyd_status .flows.active) == 1 ]]; }
 
 spawn echo python3 "$ROOT/tests/peer.py" echo "$BACKEND"
 wait_listening "$BACKEND" "the echo server"
 test_reload_without_file
 test_reload_while_it_stops
+test_no_answer
