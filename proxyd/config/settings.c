@@ -221,16 +221,20 @@ static int check_beside_file(const struct settings *settings)
 	return 0;
 }
 
-static int check(const struct settings *settings)
+static int check(const struct settings *settings, const char *command)
 {
+	const bool listens = settings->listen.count, connects = settings->upstream.count;
+
 	if (settings->config_path)
 		return check_beside_file(settings);
-	if (settings->listen.count && settings->upstream.count)
+	if (listens && connects)
 		return 0;
-	log_error("%s%s%s; see proxyd run --help",
-		  settings->listen.count ? "" : "--listen is missing (where to accept connections)",
-		  settings->listen.count || settings->upstream.count ? "" : ", ",
-		  settings->upstream.count ? "" : "--upstream is missing (where to connect to)");
+	log_error("%s; see proxyd %s --help",
+		  listens    ? "--upstream is missing (where to connect to)"
+		  : connects ? "--listen is missing (where to accept connections)"
+			     : "--config is missing, or --listen (where to accept connections) and "
+			       "--upstream (where to connect to)",
+		  command);
 	return -EINVAL;
 }
 
@@ -264,7 +268,7 @@ int settings_parse(struct settings *settings, int argc, char **argv)
 			return 1;
 		}
 		if (choice == '?' || choice == ':') {
-			usage_error(argv, choice, "run");
+			usage_error(argv, choice, argv[0]);
 			return -EINVAL;
 		}
 		/* -c is the first row. */
@@ -272,10 +276,10 @@ int settings_parse(struct settings *settings, int argc, char **argv)
 			return -EINVAL;
 	}
 	if (optind < argc) {
-		usage_surplus(argv[optind], "run");
+		usage_surplus(argv[optind], argv[0]);
 		return -EINVAL;
 	}
-	return check(settings);
+	return check(settings, argv[0]);
 }
 
 int settings_apply(const struct settings *settings, unsigned int which, struct config *config)

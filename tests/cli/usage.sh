@@ -64,12 +64,15 @@ done
 # Something is missing or too much.
 refused "proxyd help" # no subcommand
 refused "frobnicate / proxyd help" frobnicate
-refused "--listen" run
+refused "--config / --listen / --upstream / proxyd run --help" run
 refused "--listen / missing" run "${UPSTREAM[@]}"
 refused "--upstream / missing" run "${LISTEN[@]}"
 refused "--listen" run "${UPSTREAM[@]}" --listen
 refused "surplus" run "${BOTH[@]}" surplus
 refused "--frobnicate / --help" run "${BOTH[@]}" --frobnicate
+refused "--config / missing / proxyd exec --help" exec -- true
+refused "--frobnicate / proxyd exec --help" exec --frobnicate -- true
+refused "true / proxyd exec --help" exec -c "$TMP/none.yaml" true
 refused "--frobnicate / --help" status --frobnicate
 refused "--frobnicate / --help" connections --frobnicate
 refused "--upstream" connections --upstream

@@ -169,8 +169,8 @@ Test(settings, says_what_is_missing)
 	} cases[] = {
 		{{"--listen", "127.0.0.1:1"}, "--upstream is missing", "--listen is missing"},
 		{{"--upstream", "127.0.0.1:1"}, "--listen is missing", "--upstream is missing"},
-		{{NULL}, "--listen is missing", "not an option"},
-		{{NULL}, "--upstream is missing", "not an option"},
+		{{NULL}, "--config is missing, or --listen", "not an option"},
+		{{NULL}, "--upstream", "not an option"},
 	};
 	struct settings settings;
 	struct capture errors;
