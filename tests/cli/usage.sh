@@ -73,6 +73,12 @@ refused "--frobnicate / --help" run "${BOTH[@]}" --frobnicate
 refused "--config / missing / proxyd exec --help" exec -- true
 refused "--frobnicate / proxyd exec --help" exec --frobnicate -- true
 refused "true / proxyd exec --help" exec -c "$TMP/none.yaml" true
+refused "-xyz / no such option" run "${BOTH[@]}" -xyz
+refused "-xj / no such option" status --control "$TMP/none" -xj
+refused "-jx / no such option" status -jx
+refused "--json=1 / takes no value" status --json=1
+refused "--verbose=1 / takes no value" run --verbose=1 "${BOTH[@]}"
+refused "--frobnicate=1 / no such option" run --frobnicate=1 "${BOTH[@]}"
 refused "--frobnicate / --help" status --frobnicate
 refused "--frobnicate / --help" connections --frobnicate
 refused "--upstream" connections --upstream
