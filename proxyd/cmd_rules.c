@@ -84,6 +84,23 @@ static void print_help(void)
 	       "Exit status: 0 done, 2 the file or an option is wrong, 1 the kernel refused.\n");
 }
 
+static int run(const char *path, bool prints, bool clears)
+{
+	const char *wrong = "--print or --clear is missing";
+
+	if (clears && (prints || path))
+		wrong = "--clear removes all that there is, of whatever file: leave --print and "
+			"--config out";
+	else if (clears)
+		return clear();
+	else if (prints && path)
+		return print(path);
+	else if (prints)
+		wrong = "--config is missing (whose rules)";
+	log_error("%s; see proxyd rules --help", wrong);
+	return PROXY_EXIT_USAGE;
+}
+
 int cmd_rules(int argc, char **argv)
 {
 	static const struct option longs[] = {
@@ -94,7 +111,8 @@ int cmd_rules(int argc, char **argv)
 		{0},
 	};
 	const char *path = NULL;
-	int choice, what = 0;
+	bool prints = false, clears = false;
+	int choice;
 
 	opterr = 0;
 	while ((choice = getopt_long(argc, argv, ":c:", longs, NULL)) != -1) {
@@ -103,8 +121,10 @@ int cmd_rules(int argc, char **argv)
 			path = optarg;
 			break;
 		case 'p':
+			prints = true;
+			break;
 		case 'x':
-			what = choice;
+			clears = true;
 			break;
 		case 'h':
 			print_help();
@@ -115,11 +135,5 @@ int cmd_rules(int argc, char **argv)
 	}
 	if (optind < argc)
 		return usage_surplus(argv[optind], "rules");
-	if (what == 'x')
-		return clear();
-	if (what == 'p' && path)
-		return print(path);
-	log_error("%s; see proxyd rules --help",
-		  what ? "--config is missing (whose rules)" : "--print or --clear is missing");
-	return PROXY_EXIT_USAGE;
+	return run(path, prints, clears);
 }

@@ -103,6 +103,10 @@ refused "--idle-timeout / -1s" run "${BOTH[@]}" --idle-timeout -1s
 refused "--drain-timeout / 10 parsecs" run "${BOTH[@]}" --drain-timeout '10 parsecs'
 refused "--debug-switch-lanes / seed" run "${BOTH[@]}" --debug-switch-lanes seed
 refused "--control" run "${BOTH[@]}" --control ''
+refused "--print or --clear is missing" rules
+refused "--config is missing" rules --print
+refused "--clear / --config" rules --clear -c "$TMP/none.yaml"
+refused "--clear / --print" rules --clear --print
 refused "--control / --status" accelerate --control "$TMP"
 refused "--control / --cgroup" accelerate --control "$TMP" --cgroup "$TMP" --status
 refused "--duration 0 / 1ms" accelerate --cgroup "$TMP" --dry-run --duration 0
