@@ -162,7 +162,10 @@ static const struct schema_object proxy_header = {
 static const struct schema_key listener_keys[] = {
 	{"name", "What routes, messages and commands call it.", .type = &value_name, LISTENER(name),
 	 .otherwise = "`listener-1` and so on, by its place"},
-	{"address", "Accept connections here; `0.0.0.0` and `[::]` are all addresses.",
+	{"address",
+	 "Accept connections here; `0.0.0.0` is all addresses of IPv4, `[::]` all of both "
+	 "families. Of "
+	 "several with one port the closest takes a client.",
 	 .type = &value_address, LISTENER(address), .required = true, .example = "0.0.0.0:443"},
 	{"allow", "Accept these clients only.", .type = &value_cidrs, LISTENER(allow),
 	 .otherwise = "everybody"},
