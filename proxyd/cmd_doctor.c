@@ -116,8 +116,10 @@ int cmd_doctor(int argc, char **argv)
 		return usage_surplus(argv[optind], "doctor");
 	evthread_use_pthreads();
 	signal(SIGPIPE, SIG_IGN);
-	log_set_level(LOG_LEVEL_ERROR);
+	/* What fails is told as a finding, with a remedy, and not of a listener that nobody has. */
+	log_set_level(LOG_LEVEL_NONE);
 	doctor_examine(&report);
+	log_set_level(LOG_LEVEL_ERROR);
 	verdict = judge(&report);
 	if (json)
 		print_json(&report, verdict);

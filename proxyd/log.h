@@ -8,6 +8,7 @@
  */
 
 enum log_level {
+	LOG_LEVEL_NONE = 0, /* to leave all out */
 	LOG_LEVEL_ERROR = 3,
 	LOG_LEVEL_WARNING = 4,
 	LOG_LEVEL_NOTICE = 5,

@@ -429,7 +429,8 @@ static int begin(struct local_route *route, const struct config_listener *listen
 		err = make_device(route);
 	if (err)
 		log_error("listener %s: cannot make a device from /dev/net/tun for routes that "
-			  "end with proxyd: %s; load the module tun, or take mode tproxy",
+			  "end with proxyd: %s; load the module tun and let proxyd's user open "
+			  "/dev/net/tun, or take mode tproxy",
 			  listener->name, strerror(-err));
 	return err;
 }

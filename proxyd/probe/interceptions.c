@@ -84,8 +84,8 @@ static void examine_transparent(struct report *report)
 static void examine_tun(struct report *report)
 {
 	struct finding *finding = finding_add(report, "/dev/net/tun", SCOPE_NOTHING,
-					      "load the module tun; until then mode steer cannot "
-					      "have `interfaces`");
+					      "load the module tun, and let proxyd's user open it; "
+					      "until then mode steer cannot have `interfaces`");
 	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 
 	if (fd < 0)

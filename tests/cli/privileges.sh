@@ -56,6 +56,16 @@ test_relay_needs_nothing() {
 	chmod 755 "$TMP"
 }
 
+# What fails is in the table; nothing is said of a listener, which whoever asks does not have.
+test_doctor() {
+	local status=0
+	setpriv --reuid=nobody --regid=nogroup --clear-groups --bounding-set=-all "$PROXYD" doctor \
+		>"$TMP/doctor.out" 2>"$TMP/doctor.err" || status=$?
+	assert_equal 1 "$status" "exit status of the doctor without capabilities"
+	! grep '^proxyd: ' "$TMP/doctor.err" >&2 || fail "the doctor says more than its table"
+	assert_number "$(grep -c -e '-> ' "$TMP/doctor.out")" -eq "$(grep -c ' failed ' "$TMP/doctor.out")" "remedies"
+}
+
 # No cgroup v2 is mounted, but proxyd may mount it for itself.
 test_unmounted_cgroup() {
 	# shellcheck disable=SC2016 # expanded by the inner shell
@@ -101,5 +111,6 @@ for mode in redirect tproxy steer; do
 	test_interception "$mode"
 done
 test_relay_needs_nothing
+test_doctor
 test_unmounted_cgroup
 test_no_cgroup
