@@ -60,7 +60,7 @@ static json_t *or_list(json_t *item, const struct schema_key *key)
 {
 	json_t *list = json_pack("{s:s, s:O}", "type", "array", "items", item);
 
-	if (key->many && key->required)
+	if (!key->many || key->required)
 		json_object_set_new(list, "minItems", json_integer(1));
 	if (key->many)
 		json_object_set_new(list, "maxItems", json_integer((json_int_t)key->max));

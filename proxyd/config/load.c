@@ -52,6 +52,8 @@ static void load_scalar(struct loader *loader, const struct schema_key *key,
 		load_text(loader, key, node, field);
 }
 
+/* An empty list is none: where all are meant when the key is left out, it would be taken for that.
+ */
 static void load_scalars(struct loader *loader, const struct schema_key *key,
 			 const yaml_node_t *node, void *field)
 {
@@ -61,6 +63,9 @@ static void load_scalars(struct loader *loader, const struct schema_key *key,
 		load_scalar(loader, key, node, field);
 		return;
 	}
+	if (node->data.sequence.items.start == node->data.sequence.items.top)
+		loader_complain(loader, node,
+				"it is empty; name one at least, or leave the key out");
 	for (const yaml_node_item_t *item = node->data.sequence.items.start;
 	     item < node->data.sequence.items.top; item++) {
 		size_t path = loader_enter_item(loader, index++);

@@ -26,6 +26,7 @@ WRONG = [
     {"listeners": {"address": "127.0.0.1:1", "tcp": {"keepalive": {"interval": "1s"}}}},
     {"listeners": {"address": "127.0.0.1:1", "tcp": {"source": "127.0.0.1"}}},
     {"listeners": {"address": "127.0.0.1:1", "allow": "everybody"}},
+    {"listeners": {"address": "127.0.0.1:1", "allow": []}},
     {"access_log": "access.log"},
     {"access_log": {"flows": "failed"}},
     {"access_log": {"to": "stderr", "flows": "some"}},

@@ -39,6 +39,12 @@ Test(config_errors, kinds)
 		{LISTENER_OF "  allow: [[10.0.0.0/8]]\n" CLOSE,
 		 "f:3:11: listeners[0].allow[0]: a list stands here; a single value is wanted "
 		 "(address range)\n"},
+		/* As a key that is left out it would let everybody in, and match anything. */
+		{LISTENER_OF "  allow: []\n" CLOSE, "f:3:10: listeners[0].allow: it is empty; name "
+						    "one at least, or leave the key out\n"},
+		{LISTENER POOL "routes: {match: {sni: []}, upstream: a}\n",
+		 "f:3:23: routes[0].match.sni: it is empty; name one at least, or leave the key "
+		 "out\n"},
 		{"control: \"a\\0b\"\n" REST,
 		 "f:1:10: control: it holds a NUL character; leave it out\n"},
 		{LISTENER "routes: []\n", "f:2:9: routes: it is empty; one at least is needed\n"},
