@@ -133,6 +133,10 @@ static void consider(struct flow *flow, int d, uint32_t bytes)
 		count_segments(flow, &flow->traffic.half_way);
 	if (!dialogue || flow->wants_kernel)
 		return;
+	if (traffic_is_crowded(flow->worker->crowd)) {
+		flow->traffic.turns = 0;
+		return;
+	}
 	segment = count_segments(flow, &count);
 	if (traffic_bursts(&flow->traffic, &count, segment))
 		traffic_retreat(&flow->traffic, worker_now_ms());

@@ -41,6 +41,15 @@ bool traffic_half_way(const struct traffic *traffic);
 bool traffic_bursts(const struct traffic *traffic, const struct traffic_count *now,
 		    uint32_t segment);
 
+/*
+ * A worker has taken so many events from the kernel at once: keep their moving average in `*crowd`,
+ * 0 at first.
+ */
+void traffic_turn(uint32_t *crowd, unsigned int events);
+
+/* Whether so many flows are ready at once that the relay serves them for less than a redirect. */
+bool traffic_is_crowded(uint32_t crowd);
+
 /* Whether the direction of the last read does not take turns: it has read a lot in a row. */
 bool traffic_streams(const struct traffic *traffic);
 

@@ -120,6 +120,7 @@ static void on_sockets(evutil_socket_t fd, short what, void *user)
 	int count = epoll_wait(fd, events, EVENTS_A_TURN, 0);
 
 	(void)what;
+	traffic_turn(&worker->crowd, count > 0 ? (unsigned int)count : 0);
 	for (int i = 0; i < count; i++) {
 		uint64_t packed = events[i].data.u64;
 		struct flow *flow = (struct flow *)(uintptr_t)(packed & ~1ULL);

@@ -70,6 +70,7 @@ struct worker {
 	struct mirrors *mirrors;
 	struct stats stats;
 	unsigned char *buffer; /* WORKER_BUFFER bytes, of use within one call only */
+	uint32_t crowd;        /* traffic_turn() */
 	uint64_t random;       /* state of the lane switching knob */
 	int epoll;
 	int timer;         /* timerfd, microseconds: epoll's timeout has milliseconds */

@@ -173,3 +173,24 @@ Test(traffic, half_way_is_one_read)
 			}
 	cr_expect_eq(times, 1);
 }
+
+static bool crowded_after(uint32_t *crowd, int turns, unsigned int events)
+{
+	while (turns--)
+		traffic_turn(crowd, events);
+	return traffic_is_crowded(*crowd);
+}
+
+Test(traffic, many_events_at_once_are_a_crowd_until_they_are_few)
+{
+	uint32_t crowd = 0;
+
+	cr_expect_not(crowded_after(&crowd, 100000, 1), "one after the other");
+	cr_expect_not(crowded_after(&crowd, 100000, 3), "three");
+	cr_expect_not(crowded_after(&crowd, 1, 16), "for a moment");
+	cr_expect(crowded_after(&crowd, 100, 16), "sixteen");
+	cr_expect(crowded_after(&crowd, 100000, 1000), "a thousand");
+	cr_expect(crowded_after(&crowd, 1, 1), "one in between");
+	cr_expect_not(crowded_after(&crowd, 200, 1), "gone");
+	cr_expect_not(crowded_after(&crowd, 100, 0), "none at all");
+}
