@@ -320,6 +320,25 @@ static void upload_first(struct builder *b)
 }
 
 /*
+ * More than any buffers hold, beside a way down on which every buffer is full. The server goes on
+ * reading whatever it has to send, so neither direction has to wait for the other. Only by --only:
+ * where a size is set for a receive buffer, TCP drops what does not fit, and acknowledgements with
+ * it.
+ */
+static void upload_past(struct builder *b)
+{
+	add(b, CLIENT, OP_HOLD, 0);
+	say(b, CLIENT, size(b, 8 * MIB, 16 * MIB), any_chunks(b));
+	shut(b, CLIENT);
+	add(b, CLIENT, OP_RELEASE, 0);
+	add(b, SERVER, OP_HOLD, 0);
+	rest(b, SERVER, 20, 200);
+	add(b, SERVER, OP_RELEASE, 0);
+	say(b, SERVER, size(b, 512 * KIB, 4 * MIB), any_chunks(b));
+	shut(b, SERVER);
+}
+
+/*
  * The resetter has never half-closed, so the other end must not see an end of stream; that one may
  * be reading, writing, or have half-closed itself.
  */
@@ -457,6 +476,7 @@ const struct kind kinds[] = {
 	{ "switching",		10,	OPENS_CLIENT,	false,	switching },
 	{ "tiny-writes",	12,	OPENS_CLIENT,	false,	tiny_writes },
 	{ "upload-first",	6,	OPENS_CLIENT,	false,	upload_first },
+	{ "upload-past",	0,	OPENS_CLIENT,	false,	upload_past },
 	{ "urgent",		8,	OPENS_CLIENT,	false,	urgent },
 	/* clang-format on */
 };
