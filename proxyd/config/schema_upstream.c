@@ -33,8 +33,11 @@ static const struct schema_key tcp_keys[] = {
 	 TCP(nodelay), .fallback = "true"},
 	{"send_buffer", "`SO_SNDBUF`.", .type = &value_size, TCP(send_buffer),
 	 .otherwise = "the system's", .max = GIB},
-	{"receive_buffer", "`SO_RCVBUF`.", .type = &value_size, TCP(receive_buffer),
-	 .otherwise = "the system's", .max = GIB},
+	{"receive_buffer",
+	 "`SO_RCVBUF`. It stretches no more then: TCP drops what does not fit, and who sent it "
+	 "waits "
+	 "for a timer. See docs/kernel.md.",
+	 .type = &value_size, TCP(receive_buffer), .otherwise = "the system's", .max = GIB},
 	{"mark", "`SO_MARK`, for routing rules and packet filters.", .type = &value_mark, TCP(mark),
 	 .otherwise = "none", .max = UINT32_MAX},
 	/* Of upstream sockets only: */
