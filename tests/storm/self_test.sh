@@ -41,18 +41,23 @@ passes() { # NAME
 	say "$1: $(tail -n 1 "$TMP/storm.$1")"
 }
 
-finds() { # FAULT COMPLAINT STORM-OPTIONS...
+# Returns whether a flow had that complaint.
+complains() { # FAULT COMPLAINT STORM-OPTIONS...
 	local fault=$1 complaint=$2 status=0 failed
 	shift 2
 	through 127.0.0.1 "$fault" "$EVERY" --connections 300 --timeout 2 "$@" || status=$?
-	((status == 1)) || explain "$fault" "$fault: storm exits with $status, not with 1"
-	grep -Eq "^BAD flow .*$complaint" "$TMP/storm.$fault" ||
-		explain "$fault" "$fault: no flow with the complaint '$complaint'"
+	((status <= 1)) || explain "$fault" "$fault: storm exits with $status, not with 0 or 1"
 	failed=$(tail -n 1 "$TMP/storm.$fault" | sed -n 's/.* passed, \([0-9]*\) failed$/\1/p')
 	# A fault may bring down a neighbour or two, not everyone.
-	assert_number "${failed:-0}" -ge 1 "$fault: flows that failed"
-	assert_number "$failed" -le 100 "$fault: flows that failed"
+	assert_number "${failed:-101}" -le 100 "$fault: flows that failed"
+	grep -Eq "^BAD flow .*$complaint" "$TMP/storm.$fault" || return
 	say "$fault: found, $failed failed"
+}
+
+# By chance one storm may have no flow in which the fault shows so, but not three.
+finds() { # FAULT COMPLAINT STORM-OPTIONS...
+	complains "$@" || complains "$@" || complains "$@" ||
+		explain "$1" "$1: no flow with the complaint '$2'"
 }
 
 # A flow that failed fails again when it is replayed alone, and passes where there is no fault.
