@@ -281,14 +281,20 @@ Test(members, srv_records_have_weights_and_priorities)
 	cr_expect_str_eq(members(), "10.0.0.7:80*40, 10.0.0.8:80*3 backup, 10.0.0.9:80*1000");
 }
 
-Test(members, commands_on_a_name_hold_for_addresses_to_come)
+/* A name, of whose two addresses the first alone is known. */
+static void open_name(const struct resolved *answer)
 {
-	const struct resolved answer[] = {address("10.0.0.7:80"), address("10.0.0.8:80")};
-
 	pool_init(&pool, BALANCE_ROUND_ROBIN, 0);
 	add_name("backend.example.org:80", ENDPOINT_NAME);
 	pool_open(&pool);
 	resolve(0, answer, 1);
+}
+
+Test(members, commands_on_a_name_hold_for_addresses_to_come)
+{
+	const struct resolved answer[] = {address("10.0.0.7:80"), address("10.0.0.8:80")};
+
+	open_name(answer);
 	cr_assert_eq(upstream_drain(pool.upstream, "backend.example.org:80", true), 0);
 	cr_assert_eq(upstream_set_weight(pool.upstream, "backend.example.org:80", 6), 0);
 	resolve(0, answer, 2);
@@ -306,10 +312,7 @@ Test(members, commands_on_a_name_hold_for_addresses_that_return)
 	const struct resolved answer[] = {address("10.0.0.7:80"), address("10.0.0.8:80")};
 	struct endpoint *held;
 
-	pool_init(&pool, BALANCE_ROUND_ROBIN, 0);
-	add_name("backend.example.org:80", ENDPOINT_NAME);
-	pool_open(&pool);
-	resolve(0, answer, 1);
+	open_name(answer);
 	held = pool_pick(&pool);
 	resolve(0, &answer[1], 1);
 	cr_assert_eq(upstream_drain(pool.upstream, "backend.example.org:80", true), 0);
@@ -325,10 +328,7 @@ Test(members, the_newest_command_holds)
 	const struct resolved answer[] = {address("10.0.0.7:80"), address("10.0.0.8:80")};
 	struct endpoint *held;
 
-	pool_init(&pool, BALANCE_ROUND_ROBIN, 0);
-	add_name("backend.example.org:80", ENDPOINT_NAME);
-	pool_open(&pool);
-	resolve(0, answer, 1);
+	open_name(answer);
 	held = pool_pick(&pool);
 	cr_assert_eq(upstream_drain(pool.upstream, "backend.example.org:80", true), 0);
 	cr_assert_eq(upstream_set_weight(pool.upstream, "backend.example.org:80", 6), 0);
