@@ -78,20 +78,17 @@ static void touch(struct flow *flow)
 void flow_close_socket(struct flow *flow, enum side side, bool abort)
 {
 	const struct linger hard = {.l_onoff = 1, .l_linger = 0};
-	uint64_t cookie = 0;
 
 	if (flow->fds[side] < 0)
 		return;
-	/* sock_ops may have enrolled a socket that was never paired. */
-	if (flow->worker->proxy->sock_ops && !flow->pair)
-		cookie = splicer_cookie(flow->fds[side]);
 	if (abort)
 		setsockopt(flow->fds[side], SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
-	close(flow->fds[side]);
+	if (flow->pair)
+		close(flow->fds[side]);
+	else
+		kernel_lane_close(flow->worker->proxy->kernel_lane, flow->fds[side]);
 	flow->fds[side] = -1;
 	flow->interest[side] = 0;
-	if (cookie)
-		kernel_lane_forget(flow->worker->proxy->kernel_lane, cookie);
 }
 
 /* Give back the places that the flow has taken. */

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "flow/splicer.h"
 #include "log.h"
 #include "sidelane.skel.h"
 
@@ -231,7 +232,11 @@ int kernel_lane_claim(const struct kernel_lane *lane, int fd)
 					 BPF_ANY);
 }
 
-void kernel_lane_forget(const struct kernel_lane *lane, uint64_t cookie)
+void kernel_lane_close(const struct kernel_lane *lane, int fd)
 {
-	bpf_map_delete_elem(lane->ledgers, &cookie);
+	uint64_t cookie = lane && lane->sock_ops ? splicer_cookie(fd) : 0;
+
+	close(fd);
+	if (cookie)
+		bpf_map_delete_elem(lane->ledgers, &cookie);
 }

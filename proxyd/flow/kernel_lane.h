@@ -60,8 +60,11 @@ int kernel_lane_totals(const struct kernel_lane *lane, struct sl_totals *sums);
  */
 int kernel_lane_claim(const struct kernel_lane *lane, int fd);
 
-/* Drop what sock_ops keeps for a socket that was closed without ever having been paired. */
-void kernel_lane_forget(const struct kernel_lane *lane, uint64_t cookie);
+/*
+ * Close a socket that was never paired, and drop what sock_ops keeps for it, as it may have
+ * enrolled it. `lane` may be NULL.
+ */
+void kernel_lane_close(const struct kernel_lane *lane, int fd);
 
 /*
  * Size a socket's send buffer for what the verdict program may send it. Returns 0 or -errno;

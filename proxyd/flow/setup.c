@@ -306,18 +306,6 @@ static int prepare(struct flow *flow, struct plan *plan, unsigned int listener, 
 	return 0;
 }
 
-/* There is no memory for a flow. */
-static void turn_away(struct worker *worker, int fd)
-{
-	/* sock_ops may have enrolled it. */
-	uint64_t cookie = worker->proxy->sock_ops ? splicer_cookie(fd) : 0;
-
-	close(fd);
-	if (cookie)
-		kernel_lane_forget(worker->proxy->kernel_lane, cookie);
-	stats_add(&worker->stats.errors[ERROR_RESOURCES], 1);
-}
-
 void setup_start(struct worker *worker, struct plan *plan, unsigned int listener, int fd,
 		 const struct address *client)
 {
@@ -328,7 +316,8 @@ void setup_start(struct worker *worker, struct plan *plan, unsigned int listener
 		if (flow)
 			setup_free(flow);
 		free(flow);
-		turn_away(worker, fd);
+		stats_add(&worker->stats.errors[ERROR_RESOURCES], 1);
+		kernel_lane_close(worker->proxy->kernel_lane, fd);
 		return;
 	}
 	flow->worker = worker;

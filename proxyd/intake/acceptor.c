@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "flow/splicer.h"
+#include "flow/kernel_lane.h"
 #include "log.h"
 #include "socket_options.h"
 
@@ -100,11 +100,8 @@ static void turn_away(const struct acceptor *acceptor, int listening)
 	int fd;
 
 	while (acceptor->options.lane && (fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-		uint64_t cookie = splicer_cookie(fd);
-
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
-		close(fd);
-		kernel_lane_forget(acceptor->options.lane, cookie);
+		kernel_lane_close(acceptor->options.lane, fd);
 	}
 }
 
