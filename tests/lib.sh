@@ -234,9 +234,10 @@ need_kernel_lane() {
 }
 
 # At least MIN bytes, both directions together, went through proxyd by the lane that was asked for.
-# The first bytes of a flow may arrive before its two sockets are paired: a tenth is allowed for them.
+# What arrives before a flow's two sockets are paired is relayed: how much that is depends on how busy the
+# machine is, so more than half of the bytes is all that can be asked for.
 assert_carried() { # MIN
-	local kernel relay share=90
+	local kernel relay share=50
 	kernel=$(proxyd_status .bytes.kernel)
 	relay=$(proxyd_status .bytes.relay)
 	say "bytes: kernel $kernel, relay $relay"
