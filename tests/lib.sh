@@ -73,7 +73,7 @@ wait_until() { # SECONDS COMMAND...
 listening() { [[ -n $(ss -Hltn "sport = :$1") ]]; } # PORT
 
 wait_listening() { # PORT NAME
-	wait_until 20 listening "$1" || fail "$2 does not listen on port $1"
+	wait_until 60 listening "$1" || fail "$2 does not listen on port $1"
 }
 
 # ---- ports ----
@@ -177,7 +177,7 @@ start_proxyd() { # ARGS...
 	spawn "proxyd-$PROXYD_RUNS" "${PROXYD_PREFIX[@]}" "$PROXYD" run --control "$CONTROL" "$@"
 	PROXYD_PID=$SPAWNED_PID
 	PROXYD_LOG=$TMP/proxyd-$PROXYD_RUNS.log
-	wait_until 20 ready_or_dead || fail "proxyd is not ready after 20 s"
+	wait_until 60 ready_or_dead || fail "proxyd is not ready after a minute"
 	grep -qw ready "$PROXYD_LOG" || fail "proxyd ended before it was ready"
 	remember_traces
 }
@@ -211,7 +211,7 @@ no_active_flows() { [[ $(proxyd_status .flows.active) == 0 ]]; }
 
 # When all clients are gone, so are their flows.
 assert_no_active_flows() {
-	wait_until 5 no_active_flows || fail "$(proxyd_status .flows.active) flows are still active"
+	wait_until 30 no_active_flows || fail "$(proxyd_status .flows.active) flows are still active"
 }
 
 assert_no_sanitizer_report() { # LOG
@@ -273,7 +273,7 @@ assert_nothing_in_kernel() {
 	local object
 	for object in "${BPF_IDS[@]}"; do
 		# shellcheck disable=SC2086 # two words: type and id
-		wait_until 10 bpf_object_gone $object || fail "proxyd left in the kernel: $(
+		wait_until 60 bpf_object_gone $object || fail "proxyd left in the kernel: $(
 			bpftool ${object% *} show id "${object#* }" 2>&1)"
 	done
 	BPF_IDS=()

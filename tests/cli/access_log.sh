@@ -79,12 +79,12 @@ spawn resets "${PEER[@]}" leave "$RESETS" reset
 spawn leaves "${PEER[@]}" leave "$LEAVES" fin
 wait_listening "$RESETS" "the server that resets"
 wait_listening "$LEAVES" "the server that leaves"
-wait_until 30 grep -q full "$TMP/full.log" || fail "no server that does not answer"
+wait_until 60 grep -q full "$TMP/full.log" || fail "no server that does not answer"
 
 # ---- cannot be opened ----
 write_config "$TMP/nowhere/access.log"
 status=0
-timeout 20 "$PROXYD" run -c "$TMP/proxyd.yaml" --control "$CONTROL" >"$TMP/error" 2>&1 || status=$?
+timeout 60 "$PROXYD" run -c "$TMP/proxyd.yaml" --control "$CONTROL" >"$TMP/error" 2>&1 || status=$?
 assert_equal 1 "$status" "exit status with a log that cannot be opened"
 grep -qF "access_log $TMP/nowhere/access.log: No such file" "$TMP/error" || fail "$(cat "$TMP/error")"
 
@@ -123,7 +123,7 @@ expect_line '.end == "idle_timeout" and .duration_us >= 100000' "an idle one"
 expect_line '.end == "client_gone" and .upstream == "silent" and .connect_us == null' "a client that does not wait"
 exec {six}<>"/dev/tcp/::1/$SIX"
 echo hello >&"$six"
-read -r -t 30 _ <&"$six" || fail "no echo by IPv6"
+read -r -t 60 _ <&"$six" || fail "no echo by IPv6"
 exec {six}>&-
 expect_line '.listener == "six" and (.client | startswith("[::1]:")) and .bytes.relay == 12' "a flow by IPv6"
 assert_equal "$(proxyd_status '"\(.flows.total) \(.bytes.relay)"')" \
@@ -138,7 +138,7 @@ rotate() { # RELOAD'S EXIT STATUS
 	mv "$LOG" "$LOG.1"
 	"$PROXYD" reload --control "$CONTROL" 2>/dev/null || status=$?
 	assert_equal "$1" "$status" "exit status of the reload"
-	wait_until 30 test -e "$LOG" || fail "the log is not opened anew"
+	wait_until 60 test -e "$LOG" || fail "the log is not opened anew"
 	LINES_SEEN=0
 	talk
 	expect_line '.end == "closed_downstream"' "a line after the log was moved away"
@@ -186,7 +186,7 @@ lines_dropped() { (($(count_of dropped) > 0)); }
 wait_until "$PATIENCE" lines_dropped || fail "no line was dropped: $(proxyd_status .access_log)"
 talk
 spawn hold "${PEER[@]}" hold "$FRONT"
-wait_until 30 grep -q held "$TMP/hold.log" || fail "no flow beside a full pipe"
+wait_until 60 grep -q held "$TMP/hold.log" || fail "no flow beside a full pipe"
 stop_proxyd
 exec {fifo}>&-
 say "a full pipe holds up neither flows nor the end"
@@ -196,7 +196,7 @@ write_config "$LOG"
 rm "$LOG"
 start_proxyd -c "$TMP/proxyd.yaml" --lane relay
 spawn hold "${PEER[@]}" hold "$FRONT"
-wait_until 30 grep -q held "$TMP/hold.log" || fail "no flow"
+wait_until 60 grep -q held "$TMP/hold.log" || fail "no flow"
 stop_proxyd
 LINES_SEEN=0
 expect_line '.end == "drain_timeout" and .bytes.relay == 10' "a flow that is cut off"

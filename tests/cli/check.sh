@@ -12,7 +12,7 @@ GOOD=$TMP/good.yaml
 checked() { # STATUS ARGS...
 	local expected=$1 status=0
 	shift
-	timeout 20 "$PROXYD" check "$@" >"$TMP/out" 2>"$TMP/error" || status=$?
+	timeout 60 "$PROXYD" check "$@" >"$TMP/out" 2>"$TMP/error" || status=$?
 	assert_equal "$expected" "$status" "exit status of: proxyd check $* ($(head -n 3 "$TMP/error"))"
 	assert_no_sanitizer_report "$TMP/error"
 }
@@ -109,11 +109,11 @@ test_schema() {
 # `run` takes and refuses the same files.
 test_run() {
 	local status=0
-	timeout 20 "$PROXYD" run -c "$BAD" >"$TMP/out" 2>"$TMP/error" || status=$?
+	timeout 60 "$PROXYD" run -c "$BAD" >"$TMP/out" 2>"$TMP/error" || status=$?
 	assert_equal 2 "$status" "exit status of proxyd run with a bad file"
 	grep -qF "proxyd: error: $BAD:1:7: lane: there is no 'kernal'" "$TMP/error" || fail "$(cat "$TMP/error")"
 	status=0
-	timeout 20 "$PROXYD" run -c "$GOOD" --listen 127.0.0.1:1 >"$TMP/out" 2>"$TMP/error" || status=$?
+	timeout 60 "$PROXYD" run -c "$GOOD" --listen 127.0.0.1:1 >"$TMP/out" 2>"$TMP/error" || status=$?
 	assert_equal 2 "$status" "exit status of proxyd run with a file and --listen"
 }
 

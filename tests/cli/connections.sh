@@ -8,7 +8,7 @@ COUNT=1500
 
 connections() { "$PROXYD" connections --json --control "$CONTROL" "$@" | jq -er '.connections'; }
 connections_are() { [[ $(connections | jq -r "$1") == "$2" ]]; }     # JQ-FILTER VALUE
-await() { wait_until 30 connections_are "$1" "$2" || fail "not $2: $1 of $(connections | jq -c . | head -c 2000)"; } # JQ-FILTER VALUE
+await() { wait_until 60 connections_are "$1" "$2" || fail "not $2: $1 of $(connections | jq -c . | head -c 2000)"; } # JQ-FILTER VALUE
 begin_crowd() { # PORT COUNT ADDRESS...
 	coproc CROWD { exec "$(dirname "$0")/crowd.py" "$@" 2>"$TMP/crowd.log"; }
 	SPAWNED+=("$CROWD_PID crowd")
@@ -53,7 +53,7 @@ END
 spawn echo python3 "$ROOT/tests/peer.py" echo "$BACKEND"
 wait_listening "$BACKEND" "the echo server"
 spawn full python3 "$ROOT/tests/peer.py" full "$SILENT"
-wait_until 30 grep -q full "$TMP/full.log" || fail "no server that does not answer"
+wait_until 60 grep -q full "$TMP/full.log" || fail "no server that does not answer"
 
 # ---- nobody there, or not for us ----
 refused() { # STATUS WORD COMMAND...

@@ -15,7 +15,7 @@ write_config() {
 refused() { # STATUS "WORD / WORD..." ARGS...
 	local expected=$1 words=$2 status=0 word
 	shift 2
-	timeout 30 "$PROXYD" "$@" --control "$CONTROL" >"$TMP/out" 2>"$TMP/error" || status=$?
+	timeout 60 "$PROXYD" "$@" --control "$CONTROL" >"$TMP/out" 2>"$TMP/error" || status=$?
 	assert_equal "$expected" "$status" "exit status of: proxyd $*"
 	assert_equal 1 "$(wc -l <"$TMP/error")" "lines on standard error of: proxyd $*"
 	while read -r word; do
@@ -37,7 +37,7 @@ test_reload_without_file() {
 	refused 1 "running config stays / log" reload
 	logged "$CONFIG: cannot read it: No such file" || fail "the log does not say what is wrong"
 	kill -HUP "$PROXYD_PID"
-	wait_until 10 said_twice || fail "SIGHUP does not say what is wrong"
+	wait_until 60 said_twice || fail "SIGHUP does not say what is wrong"
 	! logged "started without -c" || fail "the log says that there was no -c"
 	stop_proxyd
 }
@@ -48,12 +48,12 @@ test_reload_while_it_stops() {
 	write_config
 	start_proxyd -c "$CONFIG" --lane relay
 	exec {client}<>"/dev/tcp/127.0.0.1/$FRONT"
-	wait_until 10 has_flow || fail "no flow"
+	wait_until 60 has_flow || fail "no flow"
 	kill -TERM "$PROXYD_PID"
-	wait_until 10 logged "accepting no more" || fail "it does not stop"
+	wait_until 60 logged "accepting no more" || fail "it does not stop"
 	refused 1 "stopping" reload
 	kill -HUP "$PROXYD_PID"
-	wait_until 10 logged "SIGHUP: nothing is read again" || fail "the log is silent about SIGHUP"
+	wait_until 60 logged "SIGHUP: nothing is read again" || fail "the log is silent about SIGHUP"
 	exec {client}>&-
 	proxyd_ended 20
 }

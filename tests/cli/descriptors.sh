@@ -31,7 +31,7 @@ test_all_are_served() {
 test_drain_while_full() {
 	start_proxyd "${RUN[@]}" --workers 2 --drain-timeout 700ms
 	spawn crowd python3 "$ROOT/tests/peer.py" crowd "$FRONT" "$CLIENTS"
-	wait_until 20 grep -q 'no descriptors for more' "$PROXYD_LOG" || fail "it is not full"
+	wait_until 60 grep -q 'no descriptors for more' "$PROXYD_LOG" || fail "it is not full"
 	kill -TERM "$PROXYD_PID"
 	proxyd_ended 20
 	assert_equal 0 "$PROXYD_EXIT" "exit status"
@@ -39,7 +39,7 @@ test_drain_while_full() {
 
 test_too_low() {
 	local status=0
-	timeout 10 prlimit --nofile=45:45 "$PROXYD" run --control "$CONTROL" "${RUN[@]}" --workers 2 \
+	timeout 60 prlimit --nofile=45:45 "$PROXYD" run --control "$CONTROL" "${RUN[@]}" --workers 2 \
 		>"$TMP/refused.log" 2>&1 || status=$?
 	assert_equal 1 "$status" "exit status with too few descriptors"
 	grep -q 'limit of open files' "$TMP/refused.log" || fail "it does not say what is too low"

@@ -17,7 +17,7 @@ without() { # CAPABILITY
 }
 
 exchange() {
-	timeout 20 python3 "$ROOT/tests/peer.py" send "$FRONT" 0.5 >"$TMP/send.log" ||
+	timeout 60 python3 "$ROOT/tests/peer.py" send "$FRONT" 0.5 >"$TMP/send.log" ||
 		fail "traffic: $(cat "$TMP/send.log")"
 }
 
@@ -38,7 +38,7 @@ test_capability() { # CAPABILITY
 	assert_number "$(proxyd_status .bytes.relay)" -gt 100000 "bytes by the relay"
 	stop_proxyd
 
-	timeout 10 "${PROXYD_PREFIX[@]}" "$PROXYD" run "${RUN[@]}" --control "$CONTROL" --lane kernel \
+	timeout 60 "${PROXYD_PREFIX[@]}" "$PROXYD" run "${RUN[@]}" --control "$CONTROL" --lane kernel \
 		>"$TMP/refused.log" 2>&1 || status=$?
 	assert_equal $EXIT_CAPABILITY "$status" "exit status of --lane kernel without $name"
 	assert_equal 1 "$(wc -l <"$TMP/refused.log")" "lines on standard error without $name"
@@ -96,7 +96,7 @@ test_interception() { # MODE
 	without net_admin
 	printf 'lane: relay\nlisteners: {address: "0.0.0.0:%s", intercept: {mode: %s}}\n%s\n' "$FRONT" "$1" \
 		'routes: {original_destination: true}' >"$TMP/$1.yaml"
-	timeout 10 "${PROXYD_PREFIX[@]}" "$PROXYD" run -c "$TMP/$1.yaml" --control "$CONTROL" \
+	timeout 60 "${PROXYD_PREFIX[@]}" "$PROXYD" run -c "$TMP/$1.yaml" --control "$CONTROL" \
 		>"$TMP/refused.log" 2>&1 || status=$?
 	assert_equal 1 "$status" "exit status of mode $1 without CAP_NET_ADMIN"
 	grep -q 'missing CAP_NET_ADMIN to mark' "$TMP/refused.log" || fail "mode $1: does not say what is missing"

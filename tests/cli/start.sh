@@ -16,7 +16,7 @@ UPSTREAM=(--upstream "127.0.0.1:$BACKEND")
 refused() { # STATUS "WORD / WORD..." ARGS...
 	local expected=$1 words=$2 status=0 word
 	shift 2
-	timeout 30 "$PROXYD" run "$@" >"$TMP/out" 2>"$TMP/refused.log" || status=$?
+	timeout 60 "$PROXYD" run "$@" >"$TMP/out" 2>"$TMP/refused.log" || status=$?
 	assert_equal "$expected" "$status" "exit status of: proxyd run $*"
 	assert_equal 1 "$(wc -l <"$TMP/refused.log")" "lines on standard error of: proxyd run $*"
 	while read -r word; do
@@ -26,7 +26,7 @@ refused() { # STATUS "WORD / WORD..." ARGS...
 }
 
 echoes() {
-	assert_equal held "$(timeout 10 python3 "$ROOT/tests/peer.py" hold "$FRONT" | head -n 1)" "echo"
+	assert_equal held "$(timeout 60 python3 "$ROOT/tests/peer.py" hold "$FRONT" | head -n 1)" "echo"
 }
 
 test_address_in_use() {
@@ -55,7 +55,7 @@ test_address_of_others() {
 taken_by() { # LISTENER
 	local client
 	exec {client}<>"/dev/tcp/127.0.0.1/$FRONT"
-	wait_until 10 is_taken_by "$1" || fail "$1 did not take the client"
+	wait_until 60 is_taken_by "$1" || fail "$1 did not take the client"
 	exec {client}>&-
 	assert_no_active_flows
 }
@@ -134,7 +134,7 @@ test_control_race() {
 				--lane relay --workers 1 --control "$TMP/race.sock"
 			pids+=("$SPAWNED_PID")
 		done
-		wait_until 20 race_decided || fail "round $round: no owner is found"
+		wait_until 60 race_decided || fail "round $round: no owner is found"
 		for i in "${!pids[@]}"; do
 			grep -qw ready "$TMP/race-${ports[i]}.log" && won+=("${pids[i]}") && continue
 			status=0
@@ -147,7 +147,7 @@ test_control_race() {
 		assert_equal "${won[*]}" "$("$PROXYD" status --json --control "$TMP/race.sock" | jq .pid)" \
 			"round $round: who has the control socket"
 		kill -TERM "${won[0]}"
-		wait_until 20 gone "${won[0]}" || fail "it does not end"
+		wait_until 60 gone "${won[0]}" || fail "it does not end"
 		forget "${won[0]}"
 		! compgen -G "$TMP/race.sock*" || fail "files of the control socket are left behind"
 	done

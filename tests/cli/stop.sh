@@ -11,7 +11,7 @@ RUN=(--listen "127.0.0.1:$FRONT" --upstream "127.0.0.1:$BACKEND" --lane "$LANE")
 PEER=("python3" "$ROOT/tests/peer.py")
 
 says() { grep -q "^$2" "$TMP/$1.log"; } # NAME WORD
-wait_says() { wait_until 30 says "$1" "$2" || fail "$1 does not say '$2'"; }
+wait_says() { wait_until 60 says "$1" "$2" || fail "$1 does not say '$2'"; }
 
 refuses_connections() { ! (exec 3<>"/dev/tcp/127.0.0.1/$FRONT") 2>/dev/null; }
 
@@ -21,7 +21,7 @@ hold_a_flow() {
 }
 
 assert_cut_off() {
-	wait_until 20 grep -qE '^(end|reset) ' "$TMP/hold.log" || fail "the client is not cut off"
+	wait_until 60 grep -qE '^(end|reset) ' "$TMP/hold.log" || fail "the client is not cut off"
 }
 
 test_live_flow_finishes() { # SIGNAL
@@ -33,7 +33,7 @@ test_live_flow_finishes() { # SIGNAL
 	alive "$PROXYD_PID" || fail "proxyd ended before its flow"
 	assert_equal 1 "$(proxyd_status .flows.active)" "active flows while draining"
 	wait_says send verified
-	proxyd_ended 10
+	proxyd_ended 20
 	assert_equal 0 "$PROXYD_EXIT" "exit status after SIG$1"
 	assert_no_cgroup
 }
@@ -41,7 +41,7 @@ test_live_flow_finishes() { # SIGNAL
 test_no_flow() {
 	start_proxyd "${RUN[@]}"
 	kill -TERM "$PROXYD_PID"
-	proxyd_ended 10
+	proxyd_ended 20
 	assert_equal 0 "$PROXYD_EXIT" "exit status after SIGTERM"
 	[[ ! -e $CONTROL ]] || fail "the control socket is left behind"
 }
@@ -52,7 +52,7 @@ test_drain_timeout() {
 	kill -TERM "$PROXYD_PID"
 	sleep 0.3
 	alive "$PROXYD_PID" || fail "the flow was not given its time"
-	proxyd_ended 15
+	proxyd_ended 20
 	assert_equal 0 "$PROXYD_EXIT" "exit status after the drain timeout"
 	assert_cut_off
 	grep -q drain-timeout "$PROXYD_LOG" || fail "it is not said that flows were cut off"
@@ -65,7 +65,7 @@ test_second_signal() {
 	sleep 0.5
 	alive "$PROXYD_PID" || fail "the first signal cut the flow off"
 	kill -TERM "$PROXYD_PID"
-	proxyd_ended 10
+	proxyd_ended 20
 	assert_equal 0 "$PROXYD_EXIT" "exit status after the second signal"
 	assert_cut_off
 	assert_no_cgroup
@@ -79,7 +79,7 @@ test_kill() {
 	remember_traces
 	[[ $LANE == relay ]] || ((${#BPF_IDS[@]})) || fail "no BPF object seen: the test is blind"
 	kill -KILL "$PROXYD_PID"
-	proxyd_ended 10
+	proxyd_ended 20
 	assert_cut_off
 	end "$SPAWNED_PID"
 	# The port can be taken at once, although connections of the dead one are still being closed.

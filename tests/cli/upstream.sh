@@ -13,7 +13,7 @@ PEER=("python3" "$ROOT/tests/peer.py")
 # The client connects, sends BYTES and is closed after MIN to MAX milliseconds.
 client_closed() { # BYTES MIN MAX
 	local how ms
-	read -r how ms < <(timeout 30 "${PEER[@]}" closed "$FRONT" "$1")
+	read -r how ms < <(timeout 60 "${PEER[@]}" closed "$FRONT" "$1")
 	[[ $how == end || $how == reset ]] || fail "the client was not closed but got '$how'"
 	assert_number "$ms" -ge "$2" "milliseconds until the client was closed"
 	assert_number "$ms" -le "$3" "milliseconds until the client was closed"
@@ -44,7 +44,7 @@ test_silent() {
 # A client that aborts takes its flow with it; one that half-closes does not, see below.
 test_client_leaves_first() {
 	start_proxyd --listen "127.0.0.1:$FRONT" --upstream "127.0.0.1:$SILENT" --lane "$LANE" \
-		--connect-timeout 60s
+		--connect-timeout 1h
 	"${PEER[@]}" reset "$FRONT"
 	assert_number "$(proxyd_status .flows.total)" -eq 1 "flows"
 	assert_no_active_flows
@@ -58,10 +58,10 @@ test_next_endpoint() {
 		--upstream "127.0.0.1:$SILENT" --upstream "127.0.0.1:$GOOD" --lane "$LANE" \
 		--connect-timeout 300ms
 	for i in 1 2 3 4; do
-		timeout 20 "${PEER[@]}" send "$FRONT" 0.1 >"$TMP/send.log" ||
+		timeout 60 "${PEER[@]}" send "$FRONT" 0.1 >"$TMP/send.log" ||
 			fail "connection $i: $(cat "$TMP/send.log")"
 		# Data and FIN are there before the upstream is.
-		timeout 20 "${PEER[@]}" half-close "$FRONT" >"$TMP/send.log" ||
+		timeout 60 "${PEER[@]}" half-close "$FRONT" >"$TMP/send.log" ||
 			fail "half-closed connection $i: $(cat "$TMP/send.log")"
 	done
 	assert_no_active_flows
@@ -69,7 +69,7 @@ test_next_endpoint() {
 }
 
 spawn silent "${PEER[@]}" full "$SILENT"
-wait_until 10 grep -q full "$TMP/silent.log" || fail "no silent server"
+wait_until 60 grep -q full "$TMP/silent.log" || fail "no silent server"
 spawn echo "${PEER[@]}" echo "$GOOD"
 wait_listening "$GOOD" "the echo server"
 test_refused

@@ -11,7 +11,7 @@ check_refused() {
 	local words=$1 status=0 word
 	shift
 	trap - EXIT # of this subshell
-	timeout 10 "$PROXYD" "$@" >"$TMP/out" 2>"$TMP/error" || status=$?
+	timeout 60 "$PROXYD" "$@" >"$TMP/out" 2>"$TMP/error" || status=$?
 	assert_equal 2 "$status" "exit status of: proxyd $*"
 	[[ ! -s $TMP/out ]] || fail "output on standard output of: proxyd $*"
 	while read -r word; do

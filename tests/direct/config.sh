@@ -28,7 +28,7 @@ nothing_pinned() { [[ -z $(find "$PIN" -mindepth 1 -name 'sidelane*') ]]; }
 # ---- proxyd run ----
 write_config "  programs: [$PYTHON]"
 start_proxyd -c "$TMP/config.yaml" --lane relay
-wait_until 20 grep -q 'ready: accelerating' "$PROXYD_LOG" || fail "proxyd run does not accelerate"
+wait_until 60 grep -q 'ready: accelerating' "$PROXYD_LOG" || fail "proxyd run does not accelerate"
 start_ends 127.0.0.1 "$BACKEND" 2
 talk_into_lane 4
 ends talk 100
@@ -42,7 +42,7 @@ ends talk 60
 kill -KILL "$PROXYD_PID"
 wait "$PROXYD_PID" 2>/dev/null || true
 forget "$PROXYD_PID"
-wait_until 30 nothing_pinned || fail "left after kill -9: $(ls -R "$PIN")"
+wait_until 60 nothing_pinned || fail "left after kill -9: $(ls -R "$PIN")"
 ends talk 100
 end "$ENDS_PID"
 say "and when it is killed"
@@ -50,7 +50,7 @@ say "and when it is killed"
 # What cannot be accelerated does not keep it from proxying.
 sed -i "s,cgroup: .*,cgroup: $TMP/nowhere," "$TMP/config.yaml"
 start_proxyd -c "$TMP/config.yaml" --lane relay
-wait_until 20 grep -q 'acceleration: it has ended' "$PROXYD_LOG" || fail "no word of what does not work"
+wait_until 60 grep -q 'acceleration: it has ended' "$PROXYD_LOG" || fail "no word of what does not work"
 assert_equal 0 "$(proxyd_status .flows.active)" "active flows"
 stop_proxyd
 

@@ -56,7 +56,7 @@ dialogue() { # WHAT PORT REASON CLIENT...
 	rm -f "$TMP/go"
 	run_inside "$1" "${@:4}" "$TMP/go" "$SIZE"
 	local pid=$SPAWNED_PID
-	wait_until 30 left_for "$2" "$3" || fail "$1: not left alone for $3: $(direct_status .connections)"
+	wait_until 60 left_for "$2" "$3" || fail "$1: not left alone for $3: $(direct_status .connections)"
 	touch "$TMP/go"
 	finish "$pid" "$1"
 	assert_left_alone "$1: $SIZE bytes there and back"

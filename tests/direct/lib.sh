@@ -74,14 +74,14 @@ start_accelerate() { # ARGS...
 	spawn "accelerate-$ACCELERATE_RUNS" "$PROXYD" accelerate --cgroup "$CGROUP" --pin "$PIN" "$@"
 	ACCELERATE_PID=$SPAWNED_PID
 	ACCELERATE_LOG=$TMP/accelerate-$ACCELERATE_RUNS.log
-	wait_until 20 grep -qs ready "$ACCELERATE_LOG" || fail "proxyd accelerate is not ready"
+	wait_until 60 grep -qs ready "$ACCELERATE_LOG" || fail "proxyd accelerate is not ready"
 }
 
 # SIGTERM: everybody leaves the lane and nothing stays behind.
 stop_accelerate() {
 	local status=0
 	kill -TERM "$ACCELERATE_PID"
-	wait_until 30 gone "$ACCELERATE_PID" || fail "proxyd accelerate has not ended after 30 s"
+	wait_until 60 gone "$ACCELERATE_PID" || fail "proxyd accelerate has not ended after a minute"
 	wait "$ACCELERATE_PID" || status=$?
 	forget "$ACCELERATE_PID"
 	assert_no_sanitizer_report "$ACCELERATE_LOG"
@@ -106,7 +106,7 @@ sockets() { direct_status ".sockets.$1"; } # REASON
 sockets_are() { [[ $(sockets "$1") == "$2" ]]; } # REASON COUNT
 
 wait_sockets() { # REASON COUNT
-	wait_until 10 sockets_are "$1" "$2" || fail "not $2 sockets '$1': $(direct_status .sockets)"
+	wait_until 60 sockets_are "$1" "$2" || fail "not $2 sockets '$1': $(direct_status .sockets)"
 }
 
 # A message that meets the scan at its receiver's socket goes by TCP, and one right behind it.

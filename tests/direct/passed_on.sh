@@ -17,8 +17,8 @@ for how in inherit pass; do
 	pid=$SPAWNED_PID status=0
 	wait_until 60 sockets_are in_lane 2 || fail "not in the lane: $(direct_status .sockets)"
 	touch "$TMP/go"
-	wait_until 30 grep -q 'passed on' "$TMP/$how.log" || fail "not passed on: $(cat "$TMP/$how.log")"
-	wait_until 30 nobody_in_lane >/dev/null || fail "stays in the lane: $(direct_status .connections)"
+	wait_until 60 grep -q 'passed on' "$TMP/$how.log" || fail "not passed on: $(cat "$TMP/$how.log")"
+	wait_until 60 nobody_in_lane >/dev/null || fail "stays in the lane: $(direct_status .connections)"
 	touch "$TMP/left"
 	wait_until 120 gone "$pid" || fail "$how: it hangs"
 	wait "$pid" || status=$?

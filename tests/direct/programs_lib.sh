@@ -72,7 +72,7 @@ start_postgres() { # PORT
 		env -C "$TMP/postgresql" "$PG_BIN/postgres" -D "$TMP/postgresql/db" -p "$1" -c listen_addresses=127.0.0.1 \
 		-c unix_socket_directories= -c fsync=off -c ssl=off
 	wait_listening "$1" postgres
-	wait_until 20 accepts_connections "$1" || fail "postgres accepts no connections"
+	wait_until 60 accepts_connections "$1" || fail "postgres accepts no connections"
 	"$PG_BIN/pgbench" -p "$1" -q -i -s 1 >"$TMP/pgbench-init.log" 2>&1
 }
 

@@ -106,14 +106,14 @@ start_ends 127.0.0.1 "$BACKEND" 2 --front "$FRONT"
 talk_through 4
 talk_direct 2 "for longer than the idle timeout" 170 50
 assert_equal 2 "$(proxyd_status .flows.active)" "flows that talk for longer than their idle timeout"
-wait_until 30 no_active_flows || fail "idle flows are not closed"
+wait_until 60 no_active_flows || fail "idle flows are not closed"
 assert_equal 2 "$(proxyd_status .errors.idle_timeout)" "flows closed for idleness"
 end "$ENDS_PID"
 stop_through
 say "the idle timeout goes by direct bytes, too"
 
 # ---- a scan that fails is not the last one ----
-says() { wait_until 20 grep -q "$1" "$PROXYD_LOG" || fail "it does not say '$1': $(cat "$PROXYD_LOG")"; } # PATTERN
+says() { wait_until 60 grep -q "$1" "$PROXYD_LOG" || fail "it does not say '$1': $(cat "$PROXYD_LOG")"; } # PATTERN
 start_through 127.0.0.1
 start_ends 127.0.0.1 "$BACKEND" 2 --front "$FRONT"
 talk_through 4
@@ -139,7 +139,7 @@ left_out() { # WHY REASON ARGS...
 	start_ends 127.0.0.1 "$BACKEND" 1 --front "$FRONT" "$@"
 	ends talk 100 10
 	assert_equal 0 "$(direct_bytes)" "direct bytes, $why"
-	wait_until 20 tells_why "$reason" || fail "not '$reason' of both ends: $(
+	wait_until 60 tells_why "$reason" || fail "not '$reason' of both ends: $(
 		"$PROXYD" connections --control "$CONTROL")"
 	ends half 100000
 	end "$ENDS_PID"

@@ -40,7 +40,7 @@ check_log() {
 	local sums
 	assert_equal 0 "$(proxyd_status '.access_log | .dropped + .failed')" "lines of the access log that are missing"
 	sums=$(proxyd_status .bytes)
-	wait_until 30 all_logged || fail "not $(proxyd_status .flows.total) lines: $(wc -l <"$TMP/access.log")"
+	wait_until 60 all_logged || fail "not $(proxyd_status .flows.total) lines: $(wc -l <"$TMP/access.log")"
 	jq -s -e --argjson sums "$sums" 'def near($had): . <= $had and . >= $had * 0.99;
 		map(.bytes) | (map(.up.direct) | add | near($sums.up.direct)) and
 			(map(.down.direct) | add | near($sums.down.direct)) and

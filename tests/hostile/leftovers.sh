@@ -29,7 +29,7 @@ assert_maps_empty() { # WHAT
 	for name in sockets ledgers peers; do
 		id=$(map_id "$name")
 		[[ -n $id ]] || fail "no map $name is found: the test is blind"
-		wait_until 5 empty "$id" || fail "$1: $(entries "$id") entries are left in $name"
+		wait_until 60 empty "$id" || fail "$1: $(entries "$id") entries are left in $name"
 	done
 }
 
@@ -39,7 +39,7 @@ test_counting() {
 	wait_listening "$NOBODY" "the echo server"
 	start_proxyd --listen "127.0.0.1:$FRONT" --upstream "127.0.0.1:$NOBODY" --lane "$LANE"
 	spawn hold python3 "$ROOT/tests/peer.py" hold "$FRONT"
-	wait_until 10 grep -q held "$TMP/hold.log" || fail "no flow"
+	wait_until 60 grep -q held "$TMP/hold.log" || fail "no flow"
 	assert_equal "2 2" "$(entries "$(map_id ledgers)") $(entries "$(map_id peers)")" "entries of a flow"
 	assert_equal "2 0" "$(proxyd_status '"\(.enrolled) \(.not_enrolled)"')" "sockets enrolled, and not"
 	end "$SPAWNED_PID"

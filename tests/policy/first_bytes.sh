@@ -81,7 +81,7 @@ write_config() {
 }
 
 page() { # CURL-OPTION...
-	curl -sS --max-time 20 "$@"
+	curl -sS --max-time 60 "$@"
 }
 
 by_host() { page -H "Host: $1" "http://127.0.0.1:$FRONT/"; } # HOST

@@ -63,14 +63,14 @@ coproc HOLD { "${PROGRAM[@]}" hold "$RELOAD" 5; }
 # shellcheck disable=SC2153 # set by coproc
 hold=${HOLD[1]} held=${HOLD[0]} hold_pid=$HOLD_PID
 SPAWNED+=("$hold_pid hold")
-read -r -t 10 _ <&"$held" || fail "no clients that stay"
+read -r -t 60 _ <&"$held" || fail "no clients that stay"
 let_in() { [[ $(proxyd_status .listeners.RELOAD.flows) == "$1" ]]; }
-wait_until 5 let_in 2 || fail "not two of five are let in"
+wait_until 60 let_in 2 || fail "not two of five are let in"
 sed -i "/name: RELOAD/s/max_flows: 2/max_flows: 4/" "$CONFIG"
 "$PROXYD" reload --control "$CONTROL" >"$TMP/reload.log" || fail "reload: $(cat "$TMP/reload.log")"
-wait_until 5 let_in 4 || fail "who waits is not let in by a reload"
+wait_until 60 let_in 4 || fail "who waits is not let in by a reload"
 eval "exec $hold>&-"
-read -r -t 20 fates <&"$held" || fail "the clients that stay do not say what became of them"
+read -r -t 60 fates <&"$held" || fail "the clients that stay do not say what became of them"
 assert_equal "4" "$(tr ' ' '\n' <<<"$fates" | grep -c served)" "clients served after the reload: $fates"
 
 wait "$hold_pid" 2>/dev/null || true

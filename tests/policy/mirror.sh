@@ -46,7 +46,7 @@ mirror_status() { proxyd_status ".mirrors.$1"; }
 mirrored_all() { (($(wc -l <"$TMP/shadow.log") >= $1)); }
 
 same_streams() { # SENT
-	wait_until 20 mirrored_all "$(wc -l <"$1")" || fail "the mirror has seen too few connections"
+	wait_until 60 mirrored_all "$(wc -l <"$1")" || fail "the mirror has seen too few connections"
 	diff <(sort "$1") <(sort "$TMP/shadow.log") >&2 ||
 		fail "the mirror has got something else, seed $SEED"
 }
@@ -63,7 +63,7 @@ test_keeps_up() {
 	assert_equal "$(awk '{n += $2} END {print n}' "$TMP/sent")" "$(mirror_status bytes)" "bytes mirrored"
 	# A client's RST must not look like an end to the mirror.
 	"${PROGRAM[@]}" cut "$FRONT" 1000
-	wait_until 10 grep -q '1000 reset' "$TMP/shadow.log" || fail "the mirror was not reset"
+	wait_until 60 grep -q '1000 reset' "$TMP/shadow.log" || fail "the mirror was not reset"
 	assert_equal '0 0 0' "$(mirror_status 'lost | "\(.unreachable) \(.slow) \(.reset)"')" "lost mirrors"
 	end "$SHADOW_PID"
 }
@@ -121,9 +121,9 @@ test_hurts_nobody stopped slow
 send CONT "$SHADOW_PID"
 end "$SHADOW_PID"
 spawn shadow python3 "$ROOT/tests/peer.py" full "$SHADOW"
-wait_until 10 grep -q full "$TMP/shadow.log" || fail "no silent server"
+wait_until 60 grep -q full "$TMP/shadow.log" || fail "no silent server"
 test_hurts_nobody silent slow
 
 assert_no_active_flows
-wait_until 10 few_descriptors || fail "$(descriptors) descriptors, $BEFORE at first"
+wait_until 60 few_descriptors || fail "$(descriptors) descriptors, $BEFORE at first"
 stop_proxyd

@@ -101,13 +101,13 @@ assert_equal "$BEFORE" "$(proxyd_status .config.reloads)" "reloads after a bad f
 # A port that another process has: nothing changes either.
 write_config 1
 reload 1
-wait_until 10 not listening "$OTHER" || fail "the second listener is still there"
+wait_until 60 not listening "$OTHER" || fail "the second listener is still there"
 spawn squatter python3 -c "
 import socket, time
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 s.bind(('127.0.0.1', $OTHER)); s.listen(); time.sleep(600)"
 SQUATTER=$SPAWNED_PID
-wait_until 10 listening "$OTHER" || fail "the other process does not listen"
+wait_until 60 listening "$OTHER" || fail "the other process does not listen"
 write_config 2
 if "$PROXYD" reload --control "$CONTROL" 2>>"$TMP/refusal.log"; then
 	fail "a config with a port that is in use was taken on"

@@ -99,7 +99,7 @@ write_config() {
 page() { # NAME [CURL-OPTION...]
 	local name=$1
 	shift
-	curl -sS --max-time 20 --http1.1 --cacert "$CA" --resolve "$name:$FRONT:127.0.0.1" "$@" \
+	curl -sS --max-time 60 --http1.1 --cacert "$CA" --resolve "$name:$FRONT:127.0.0.1" "$@" \
 		"https://$name:$FRONT/page"
 }
 
@@ -109,11 +109,11 @@ hello() { # MODE [PORT]
 
 # The name on the certificate that the server has shown.
 s_client() { # OPTION...
-	timeout 20 openssl s_client -connect "127.0.0.1:$FRONT" "$@" </dev/null 2>>"$TMP/s_client.log" |
+	timeout 60 openssl s_client -connect "127.0.0.1:$FRONT" "$@" </dev/null 2>>"$TMP/s_client.log" |
 		sed -nE 's/^subject=.*CN *= *//p'
 }
 
-raw() { timeout 20 python3 "$ROOT/tests/policy/hello.py" raw "$FRONT"; }
+raw() { timeout 60 python3 "$ROOT/tests/policy/hello.py" raw "$FRONT"; }
 
 # ---- tests ----
 
@@ -169,7 +169,7 @@ test_others() {
 	exec 3<>"/dev/tcp/127.0.0.1/$FRONT"
 	sleep 2.5
 	echo late >&3
-	read -r -t 10 answer <&3 || fail "no answer to a client that began late"
+	read -r -t 60 answer <&3 || fail "no answer to a client that began late"
 	exec 3>&-
 	assert_equal late "$answer" "answer to a client that began late"
 	assert_number $((SECONDS - before)) -ge 2 "seconds"

@@ -33,7 +33,7 @@ converse() { # COMMANDS ANSWERS
 	exec {connection}<>"/dev/tcp/127.0.0.1/$FRONT"
 	cat "$1" <(printf 'quit\r\n') >&"$connection" &
 	sender=$!
-	timeout 30 cat <&"$connection" >"$2" || fail "memcached does not close after quit"
+	timeout 60 cat <&"$connection" >"$2" || fail "memcached does not close after quit"
 	wait "$sender" || fail "sending $(basename "$1")"
 	exec {connection}>&-
 }

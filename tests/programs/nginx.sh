@@ -49,7 +49,7 @@ write_pages() {
 }
 
 test_keep_alive() {
-	curl -fsS --max-time 20 --write-out '%{stderr}%{num_connects}\n' "$URL/page-[1-200]" \
+	curl -fsS --max-time 60 --write-out '%{stderr}%{num_connects}\n' "$URL/page-[1-200]" \
 		>"$TMP/keep-alive" 2>"$TMP/connects"
 	assert_same_file "$TMP/pages" "$TMP/keep-alive" "200 keep-alive responses"
 	assert_equal 1 "$(($(paste -sd+ "$TMP/connects")))" "connections for 200 requests"
@@ -64,7 +64,7 @@ test_pipelining() {
 	done >"$TMP/requests"
 	printf 'GET /page-200 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' >>"$TMP/requests"
 	cat "$TMP/requests" >&3
-	timeout 20 cat <&3 >"$TMP/responses" || fail "pipelining: no end of the responses"
+	timeout 60 cat <&3 >"$TMP/responses" || fail "pipelining: no end of the responses"
 	exec 3>&-
 	grep -a '^page ' "$TMP/responses" >"$TMP/pipelined"
 	assert_same_file "$TMP/pages" "$TMP/pipelined" "200 pipelined responses"

@@ -22,7 +22,7 @@ start_server() {
 		"$BIN/postgres" -D "$DATA/db" -p "$BACKEND" -c listen_addresses=127.0.0.1 \
 		-c unix_socket_directories= -c fsync=off -c ssl=off
 	wait_listening "$BACKEND" postgres
-	wait_until 20 accepts_connections || fail "postgres accepts no connections"
+	wait_until 60 accepts_connections || fail "postgres accepts no connections"
 }
 
 accepts_connections() { "$BIN/pg_isready" -q -p "$BACKEND"; }

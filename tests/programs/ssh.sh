@@ -31,7 +31,7 @@ test_interactive() {
 	coproc SHELL_THERE { remote bash; }
 	for i in {1..300}; do
 		echo "echo answer-\$(($i * 2))" >&"${SHELL_THERE[1]}"
-		read -r -t 20 answer <&"${SHELL_THERE[0]}" || fail "no answer to command $i"
+		read -r -t 60 answer <&"${SHELL_THERE[0]}" || fail "no answer to command $i"
 		assert_equal "answer-$((i * 2))" "$answer" "answer to command $i"
 	done
 	echo 'exit 42' >&"${SHELL_THERE[1]}"

@@ -17,7 +17,7 @@ free_port BACK
 storm() { # NAME ADDRESS CONNECT-PORT OPTIONS...
 	local name=$1 address=$2 connect=$3
 	shift 3
-	"$TOOLS/storm" --connect "$address:$connect" --listen "$address:$BACK" --timeout 10 "$@" \
+	"$TOOLS/storm" --connect "$address:$connect" --listen "$address:$BACK" --timeout 30 "$@" \
 		>"$TMP/storm.$name"
 }
 

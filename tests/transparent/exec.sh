@@ -23,7 +23,7 @@ apart() {
 	local theirs
 	theirs=$(readlink "/proc/$NEIGHBOUR/ns/net") && [[ $theirs != "$(readlink /proc/self/ns/net)" ]]
 }
-wait_until 10 apart || fail "no second namespace"
+wait_until 60 apart || fail "no second namespace"
 neighbour() { nsenter --net="/proc/$NEIGHBOUR/ns/net" "$@"; }
 ip link add here type veth peer name there netns "$NEIGHBOUR"
 ip address add 198.18.0.1/24 dev here
@@ -37,7 +37,7 @@ mkdir "$TMP/remote"
 head -c 3000000 /dev/urandom >"$TMP/remote/file"
 spawn remote nsenter --net="/proc/$NEIGHBOUR/ns/net" python3 -m http.server "$REMOTE" --bind :: -d "$TMP/remote"
 remote_listens() { [[ -n $(neighbour ss -Hltn "sport = :$REMOTE") ]]; }
-wait_until 20 remote_listens || fail "the remote server does not listen"
+wait_until 60 remote_listens || fail "the remote server does not listen"
 
 # The relay, which starts at once; the example below has the lane of its choice.
 cat >"$TMP/config.yaml" <<END
@@ -98,13 +98,13 @@ while :; do wait; done
 END
 spawn command "$PROXYD" exec -c "$TMP/config.yaml" --control "$CONTROL" -- sh "$TMP/wait" "$TMP/ready"
 COMMAND=$SPAWNED_PID
-wait_until 20 test -s "$TMP/ready" || fail "the command has not started"
+wait_until 60 test -s "$TMP/ready" || fail "the command has not started"
 LEFT=$(cat "$TMP/ready.left")
 SPAWNED+=("$LEFT left")
 PROXYD_PID=$("$PROXYD" status --json --control "$CONTROL" | jq -r .pid)
 remember_traces
 kill -USR1 "$COMMAND"
-wait_until 10 grep -q usr1 "$TMP/command.log" || fail "SIGUSR1 was not passed on"
+wait_until 60 grep -q usr1 "$TMP/command.log" || fail "SIGUSR1 was not passed on"
 kill -TERM "$COMMAND"
 wait_until 40 gone "$COMMAND" || fail "it does not end"
 status=0
@@ -143,7 +143,7 @@ if [[ -n $HIERARCHY ]] && mkdir "$HIERARCHY/sidelane-exec-$$"; then
 	[[ -d $SLICE ]] || fail "a cgroup of somebody else was removed"
 	spawn proxy "$PROXYD" exec -c "$TMP/config.yaml" --control "$CONTROL" --cgroup "$SLICE"
 	PROXY=$SPAWNED_PID
-	wait_until 20 grep -qw ready "$TMP/proxy.log" || fail "no proxy for a cgroup alone"
+	wait_until 60 grep -qw ready "$TMP/proxy.log" || fail "no proxy for a cgroup alone"
 	said=$(sh -c 'echo $$ >"$0/cgroup.procs" && exec sh "$@"' "$SLICE" "$TMP/look" "$TMP/got" "http://198.18.0.2:$REMOTE/file")
 	[[ $said == "198.18.0.2 1 sidelane-exec-$$" ]] || fail "who is in the cgroup is not served: '$said'"
 	end "$PROXY"

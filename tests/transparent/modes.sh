@@ -76,11 +76,11 @@ traces() { # [WHAT]
 no_tables() { [[ -z $(on "$PROXY" nft list tables) ]]; }
 no_traces() { [[ -z $(traces "$@") ]]; }
 assert_no_traces() { # WHEN [rules]
-	wait_until 10 no_traces "${@:2}" || fail "$1: $(traces "${@:2}")"
+	wait_until 60 no_traces "${@:2}" || fail "$1: $(traces "${@:2}")"
 }
 
 ask() { # ADDRESS
-	"${PREFIX[@]}" curl -fsS --max-time 20 "http://$1/" 2>"$TMP/ask.log"
+	"${PREFIX[@]}" curl -fsS --max-time 60 "http://$1/" 2>"$TMP/ask.log"
 }
 
 # A connection succeeds and passes proxyd, or not.
@@ -113,7 +113,7 @@ begin_dialogue() {
 assert_dialogue() { # WORD
 	local answer
 	echo "$1" >&"$ASK"
-	read -r -t 30 answer <&"$ANSWER" || fail "no answer to $1"
+	read -r -t 60 answer <&"$ANSWER" || fail "no answer to $1"
 	assert_equal "${1^^}" "$answer" "answer to $1"
 }
 
@@ -145,7 +145,7 @@ reuse_port() { # ADDRESS PORT
 test_outside() {
 	local before
 	before=$(proxyd_status .flows.total)
-	assert_equal 10.9.2.2 "$("${OUTSIDE[@]}" curl -fsS --max-time 20 http://10.9.2.2/)" "who answers outside"
+	assert_equal 10.9.2.2 "$("${OUTSIDE[@]}" curl -fsS --max-time 60 http://10.9.2.2/)" "who answers outside"
 	assert_equal 0 $(($(proxyd_status .flows.total) - before)) "flows through proxyd from outside the cgroup"
 	follow ", uids: [1-100000]"
 	assert_passes 0 10.9.2.2
@@ -168,7 +168,7 @@ test_inbound() {
 		  - {original_destination: true}
 	END
 	spawn service nsenter --net="/run/netns/$PROXY" python3 -m http.server 8080 --bind :: --directory "$TMP/www"
-	wait_until 20 service_listens || fail "the service does not listen"
+	wait_until 60 service_listens || fail "the service does not listen"
 	start_proxyd -c "$CONFIG"
 	for address in 10.9.1.1 '[fd09:1::1]'; do
 		"${PREFIX[@]}" curl -fsS --max-time 60 -o "$TMP/download" "http://$address:8080/original"
@@ -197,7 +197,7 @@ test_source() {
 	for address in 10.9.2.2 '[fd09:2::2]'; do
 		assert_passes 1 "$address"
 		assert_equal "$([[ $address == 10* ]] && echo 10.9.1.2 || echo fd09:1::2)" \
-			"$("${PREFIX[@]}" curl -fsS --max-time 20 "http://$address/client")" "whom $address sees"
+			"$("${PREFIX[@]}" curl -fsS --max-time 60 "http://$address/client")" "whom $address sees"
 		"${PREFIX[@]}" curl -fsS --max-time 60 -o "$TMP/download" "http://$address/original"
 		assert_same_file "$TMP/original" "$TMP/download" "download from $address for the client itself"
 	done
@@ -281,9 +281,9 @@ with socket.socket() as client, open(out, "wb") as file:
         time.sleep(0.02)
 ' "$TMP/slow-began" "$TMP/slow-half" "$TMP/slow-go" "$TMP/slow-read"
 	SLOW=$SPAWNED_PID
-	wait_until 20 test -e "$TMP/slow-began" || fail "the slow reader gets no answer"
+	wait_until 60 test -e "$TMP/slow-began" || fail "the slow reader gets no answer"
 	# nginx takes a FIN while it sends for the end of its client, and stops.
-	wait_until 20 slow_is_sent "$before" || fail "nginx does not get rid of its answer"
+	wait_until 60 slow_is_sent "$before" || fail "nginx does not get rid of its answer"
 	touch "$TMP/slow-half"
 }
 
@@ -291,7 +291,7 @@ test_drain() {
 	begin_slow_reader
 	begin_dialogue
 	kill -TERM "$PROXYD_PID"
-	wait_until 20 grep -q 'accepting no more' "$PROXYD_LOG" || fail "proxyd does not drain"
+	wait_until 60 grep -q 'accepting no more' "$PROXYD_LOG" || fail "proxyd does not drain"
 	# Routes do not tell new connections from those that live: steered ones have to wait.
 	[[ $MODE == steer ]] || assert_equal 10.9.2.2 "$(ask 10.9.2.2)" "who answers while proxyd drains"
 	assert_dialogue drain
@@ -299,7 +299,7 @@ test_drain() {
 	end_dialogue
 	proxyd_ended 40
 	assert_equal 0 "$PROXYD_EXIT" "proxyd's exit status after SIGTERM"
-	wait_until 30 gone "$SLOW" || fail "the slow reader waits for the rest"
+	wait_until 60 gone "$SLOW" || fail "the slow reader waits for the rest"
 	assert_same_file "$TMP/www/slow" "$TMP/slow-read" "what the slow reader has read"
 	assert_no_traces "after SIGTERM" rules
 }
@@ -314,13 +314,13 @@ test_second_signal() {
 		start_proxyd -c "$CONFIG"
 		begin_slow_reader
 		[[ $waits_for != dialogue ]] || begin_dialogue
-		wait_until 20 flows_active "$([[ $waits_for == dialogue ]] && echo 1 || echo 0)" ||
+		wait_until 60 flows_active "$([[ $waits_for == dialogue ]] && echo 1 || echo 0)" ||
 			fail "the slow reader's flow does not end"
 		kill -TERM "$PROXYD_PID"
 		if [[ $waits_for == dialogue ]]; then
-			wait_until 20 grep -q 'accepting no more' "$PROXYD_LOG" || fail "proxyd does not drain"
+			wait_until 60 grep -q 'accepting no more' "$PROXYD_LOG" || fail "proxyd does not drain"
 		else
-			wait_until 20 grep -qx 'proxyd: stopped' "$PROXYD_LOG" || fail "the flow does not end"
+			wait_until 60 grep -qx 'proxyd: stopped' "$PROXYD_LOG" || fail "the flow does not end"
 		fi
 		alive "$PROXYD_PID" || fail "proxyd does not wait for the slow reader"
 		kill -TERM "$PROXYD_PID"
@@ -342,8 +342,8 @@ test_kill_open() {
 	assert_passes 1 10.9.2.2
 	remember_traces
 	kill -9 "$PROXYD_PID"
-	proxyd_ended 10
-	wait_until 10 no_tables || fail "after kill -9: $(on "$PROXY" nft list tables)"
+	proxyd_ended 20
+	wait_until 60 no_tables || fail "after kill -9: $(on "$PROXY" nft list tables)"
 	# Routes and rules of tproxy stay, where no packet meets them.
 	[[ $MODE == tproxy ]] || assert_no_traces "after kill -9"
 	assert_equal 10.9.2.2 "$(ask 10.9.2.2)" "who answers after kill -9"
@@ -369,17 +369,17 @@ look_for_gap() { # HOST ADDRESS
 	seeing=$SPAWNED_PID
 	spawn monitor nsenter --net="/run/netns/$PROXY" ip monitor rule
 	monitor=$SPAWNED_PID
-	wait_until 20 grep -q ready "$TMP/seeing.log" || fail "no server that sees its clients"
+	wait_until 60 grep -q ready "$TMP/seeing.log" || fail "no server that sees its clients"
 	rm -f "$TMP/stop"
 	spawn gap "${PREFIX[@]}" python3 "$HERE/gap.py" connect "$2" 7000 "$TMP/stop"
 	gap=$SPAWNED_PID
 	for _ in 1 2 3; do
 		end_closed KILL
 		start_proxyd -c "$CONFIG"
-		wait_until 20 some_flows || fail "nothing goes by proxyd"
+		wait_until 60 some_flows || fail "nothing goes by proxyd"
 	done
 	touch "$TMP/stop"
-	wait_until 30 gone "$gap" || fail "who looks for a gap does not end"
+	wait_until 60 gone "$gap" || fail "who looks for a gap does not end"
 	wait "$gap" || fail "while proxyd started: $(cat "$TMP/gap.log")"
 	forget "$gap"
 	say "while proxyd started: $(cat "$TMP/gap.log")"

@@ -43,11 +43,11 @@ begin() { # REALM
 	local -n inside=INSIDE_$1
 	spawn "holder-$1" unshare --net sleep 600
 	holder=$SPAWNED_PID
-	wait_until 10 apart "$holder" || fail "no namespace"
+	wait_until 60 apart "$holder" || fail "no namespace"
 	inside=(nsenter "--net=/proc/$holder/ns/net")
 	"${inside[@]}" ip link set lo up
 	spawn "servers-$1" "${inside[@]}" "$CHURN" serve "$BACK" "$SERVERS" "$1"
-	wait_until 10 grep -q ready "$TMP/servers-$1.log" || fail "the servers are not ready"
+	wait_until 60 grep -q ready "$TMP/servers-$1.log" || fail "the servers are not ready"
 	PROXYD_PREFIX=("${inside[@]}")
 	CONTROL=$TMP/control-$1.sock
 	start_proxyd -c "$TMP/config.yaml"

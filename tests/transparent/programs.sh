@@ -58,7 +58,7 @@ start_postgres() {
 		-D "$1/db" -p "$3" -c listen_addresses=127.77.0.9 -c unix_socket_directories= -c fsync=off -c ssl=off' \
 		postgres "$TMP/postgresql" "$BIN" "$POSTGRES"
 	wait_listening "$POSTGRES" postgres
-	wait_until 20 "$BIN/pg_isready" -q -h "$HOST" -p "$POSTGRES" || fail "postgres accepts no connections"
+	wait_until 60 "$BIN/pg_isready" -q -h "$HOST" -p "$POSTGRES" || fail "postgres accepts no connections"
 }
 
 start_web

@@ -121,16 +121,16 @@ exec {ours}<>"/dev/tcp/127.0.0.1/$MIRRORED"
 printf 'PROXY TCP4 192.0.2.7 203.0.113.9 4711 443\r\nhello' >&"$ours"
 exec {ours}>&-
 wanted="PROXY TCP4 192.0.2.7 203.0.113.9 4711 443 5 $(printf hello | sha256sum | cut -d ' ' -f 1)"
-wait_until 20 grep -qxF "$wanted" "$TMP/shadow.log" || fail "the mirror got: $(cat "$TMP/shadow.log")"
+wait_until 60 grep -qxF "$wanted" "$TMP/shadow.log" || fail "the mirror got: $(cat "$TMP/shadow.log")"
 
-get() { curl -sS --max-time 20 --interface 127.0.0.5 "http://127.0.0.1:$1/"; }
+get() { curl -sS --max-time 60 --interface 127.0.0.5 "http://127.0.0.1:$1/"; }
 assert_equal "127.0.0.5 to $TO_NGINX" "$(get "$TO_NGINX")" "the client that nginx sees"
 assert_equal "127.0.0.5 to $TO_HAPROXY" "$(get "$TO_HAPROXY")" "the client that HAProxy sees"
 assert_equal "127.0.0.5 to $FROM_HAPROXY" "$(get "$FROM_HAPROXY")" "the client behind HAProxy"
 
 # The checks of what takes headers alone begin with one, which names nobody.
 checked() { grep -q '^proxyd/.*from - is 200$' "$TMP/access.log"; }
-wait_until 20 checked || fail "no check of nginx has gone well: $(tail -n 3 "$TMP/access.log")"
+wait_until 60 checked || fail "no check of nginx has gone well: $(tail -n 3 "$TMP/access.log")"
 ! grep " down" "$PROXYD_LOG" || fail "a server that is well was found to be down"
 say "bytes: $(proxyd_status '.bytes | tojson')"
 stop_proxyd

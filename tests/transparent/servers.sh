@@ -47,7 +47,7 @@ test_nginx() { # URL-HOST ADDRESS
 	rm -f "$TMP/www/upload/file"
 	"${PREFIX[@]}" curl -fsS --max-time 60 -T "$TMP/original" "http://$1/upload/file"
 	assert_same_file "$TMP/original" "$TMP/www/upload/file" "upload to $1"
-	assert_equal "$2" "$("${PREFIX[@]}" curl -fsS --max-time 20 "http://$1/")" "who answers for $1"
+	assert_equal "$2" "$("${PREFIX[@]}" curl -fsS --max-time 60 "http://$1/")" "who answers for $1"
 }
 
 test_redis() {
@@ -97,7 +97,7 @@ start_postgres() {
 	spawn postgres setpriv --reuid=nobody --regid=nogroup --clear-groups "$PG/postgres" \
 		-D "$TMP/postgresql/db" -c listen_addresses=10.9.2.2 -c unix_socket_directories= -c fsync=off -c ssl=off
 	wait_listening 5432 postgres
-	wait_until 20 accepts_connections || fail "postgres accepts no connections"
+	wait_until 60 accepts_connections || fail "postgres accepts no connections"
 }
 
 test_psql() {

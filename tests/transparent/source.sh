@@ -27,7 +27,7 @@ host() { # NAME NUMBER: 198.18.NUMBER.2 and fd00:NUMBER::2, with us as the gatew
 	local pid
 	spawn "$1" unshare --net sleep 600
 	pid=$SPAWNED_PID
-	wait_until 10 apart "$pid" || fail "no namespace"
+	wait_until 60 apart "$pid" || fail "no namespace"
 	printf -v "IN_${1^^}" %s "--net=/proc/$pid/ns/net"
 	ip link add "$1" type veth peer name uplink netns "$pid"
 	ip address add "198.18.$2.1/24" dev "$1"
@@ -47,7 +47,7 @@ client() { nsenter "$IN_CLIENT" "$@"; }
 sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.server.rp_filter=0
 
 spawn echo nsenter "$IN_SERVER" python3 "$PEERS" serve "$BACK"
-wait_until 20 grep -q ready "$TMP/echo.log" || fail "the server is not ready"
+wait_until 60 grep -q ready "$TMP/echo.log" || fail "the server is not ready"
 mkdir "$TMP/nginx" "$TMP/www"
 head -c 3000000 /dev/urandom >"$TMP/www/file"
 cat >"$TMP/nginx.conf" <<END
@@ -69,7 +69,7 @@ http {
 END
 spawn nginx nsenter "$IN_SERVER" nginx -e stderr -c "$TMP/nginx.conf" -g 'daemon off;'
 serves() { [[ -n $(nsenter "$IN_SERVER" ss -Hltn "sport = :$HTTP") ]]; }
-wait_until 20 serves || fail "nginx does not listen"
+wait_until 60 serves || fail "nginx does not listen"
 
 # ---- proxyd ----
 
@@ -140,9 +140,9 @@ for url in 198.18.1.1 '[fd00:1::1]'; do
 	address=${url/.1.1/.1.2}
 	address=${address/::1/::2}
 	address=${address//[\[\]]/}
-	wait_until 10 grep -qx "$address $own 200" "$TMP/access.log" || fail "nginx saw: $(grep -v 198.18.2.1 "$TMP/access.log")"
+	wait_until 60 grep -qx "$address $own 200" "$TMP/access.log" || fail "nginx saw: $(grep -v 198.18.2.1 "$TMP/access.log")"
 done
-wait_until 20 grep -q '^198.18.2.1 [0-9]* 200$' "$TMP/access.log" || fail "no check from proxyd's own address"
+wait_until 60 grep -q '^198.18.2.1 [0-9]* 200$' "$TMP/access.log" || fail "no check from proxyd's own address"
 assert_no_active_flows
 stop_proxyd
 

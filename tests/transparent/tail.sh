@@ -45,11 +45,11 @@ listener.close()
 print("stalled", flush=True)
 time.sleep(600)
 ' "$TAKEN"
-wait_until 20 grep -q stalled "$TMP/stalled.log" || fail "nobody stalls: $(cat "$TMP/stalled.log")"
+wait_until 60 grep -q stalled "$TMP/stalled.log" || fail "nobody stalls: $(cat "$TMP/stalled.log")"
 # And one whose PROXY header is awaited belongs to the plan of the reload above.
 exec {HELD}<>"/dev/tcp/127.0.0.1/$FRONT"
 one_flow() { [[ $(proxyd_status .flows.active) == 1 ]]; }
-wait_until 20 one_flow || fail "no flow"
+wait_until 60 one_flow || fail "no flow"
 
 ! waits || fail "somebody waits already: $(cat "$PROXYD_LOG")"
 "$PROXYD" reload --control "$CONTROL" || fail "the second reload was refused"

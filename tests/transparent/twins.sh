@@ -43,7 +43,7 @@ start_proxyd -c "$TMP/proxyd.yaml"
 spawn one-server python3 "$PEERS" serve one 7000
 spawn other-server nsenter --net="/run/netns/$OTHER_BACK" python3 "$PEERS" serve other 7000
 for server in one other; do
-	wait_until 20 grep -q ready "$TMP/$server-server.log" || fail "$server: the server is not ready"
+	wait_until 60 grep -q ready "$TMP/$server-server.log" || fail "$server: the server is not ready"
 done
 
 both() { # ADDRESS LOCAL-ADDRESS
@@ -89,5 +89,5 @@ if [[ $MODE == steer ]]; then
 		[[ ${HOSTS[i]} != "$OTHER_PROXY" ]] || unset "HOSTS[i]"
 	done
 	cleared() { on "$PROXY" "$PROXYD" rules --clear && no_pins; }
-	wait_until 20 cleared || fail "the program of a network that is gone stays"
+	wait_until 60 cleared || fail "the program of a network that is gone stays"
 fi
