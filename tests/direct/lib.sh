@@ -79,8 +79,13 @@ start_accelerate() { # ARGS...
 
 # SIGTERM: everybody leaves the lane and nothing stays behind.
 stop_accelerate() {
-	local status=0
 	kill -TERM "$ACCELERATE_PID"
+	accelerate_ended
+}
+
+# Waits for it to end after a signal that was sent.
+accelerate_ended() {
+	local status=0
 	wait_until 60 gone "$ACCELERATE_PID" || fail "proxyd accelerate has not ended after a minute"
 	wait "$ACCELERATE_PID" || status=$?
 	forget "$ACCELERATE_PID"

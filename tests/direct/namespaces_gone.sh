@@ -42,7 +42,7 @@ grep_stopping() { grep -q stopping "$ACCELERATE_LOG"; }
 wait_until 60 grep_stopping || fail "no end: $(cat "$ACCELERATE_LOG")"
 ends drain
 assert_equal 0 "$ANSWER" "bytes that are missing"
-stop_accelerate
+accelerate_ended
 ends talk 100
 end "$ENDS_PID"
 say "sockets leave the lane when their process is no longer there to find them by"
