@@ -114,10 +114,11 @@ wait_sockets() { # REASON COUNT
 	wait_until 60 sockets_are "$1" "$2" || fail "not $2 sockets '$1': $(direct_status .sockets)"
 }
 
-# A message that meets the scan at its receiver's socket goes by TCP, and one right behind it.
-assert_nearly_all() { # EXPECTED ACTUAL WHAT
+# A message that meets the scan at its receiver's socket goes by TCP, and one right behind it: the more of
+# them, the longer the scan waits for a processor while it holds a socket.
+assert_most() { # EXPECTED ACTUAL WHAT
 	assert_number "$2" -le "$1" "$3"
-	assert_number "$2" -ge $(($1 * 9 / 10)) "$3, of $1"
+	assert_number "$2" -ge $(($1 / 2)) "$3, of $1"
 }
 
 # ---- both ends of some connections (ends.py) ----
@@ -140,8 +141,8 @@ ends() { # COMMAND...
 
 # Until every socket is in the lane, they talk.
 talk_into_lane() { # SOCKETS
-	local i
-	for ((i = 0; i < 100; i++)); do
+	local end=$((SECONDS + 60))
+	while ((SECONDS < end)); do
 		ends talk 30 1
 		! sockets_are in_lane "$1" || return 0
 	done
@@ -151,8 +152,8 @@ talk_into_lane() { # SOCKETS
 # Leaves 20000 bytes unread in the direct queue of each server. A message that meets the scan at its receiver's
 # socket goes by TCP: once more, then.
 send_direct() { # PAIRS
-	local i before
-	for ((i = 0; i < 50; i++)); do
+	local before end=$((SECONDS + 60))
+	while ((SECONDS < end)); do
 		before=$(direct_status .bytes.direct)
 		ends send 20000
 		(($(direct_status .bytes.direct) - before < $1 * 20000)) || return 0

@@ -44,8 +44,8 @@ in_lane() { [[ $(proxyd_status .direct_lane.sockets.in_lane) == "$1" ]]; } # SOC
 
 # Until every socket is in the lane, they talk.
 talk_through() { # SOCKETS
-	local i
-	for ((i = 0; i < 200; i++)); do
+	local end=$((SECONDS + 60))
+	while ((SECONDS < end)); do
 		ends talk 30 1
 		! in_lane "$1" || return 0
 	done
