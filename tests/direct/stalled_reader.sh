@@ -30,7 +30,8 @@ read -r _ PRESSURE LIMIT <<<"$TCP_MEM"
 say "$PAIRS senders blocked after $LANE bytes at most, $PLAIN without the lane;" \
 	"$((DIRECT / PAIRS)) of them direct; TCP has $PAGES of $LIMIT pages"
 assert_number "$DIRECT" -le $((PAIRS * WINDOW)) "direct bytes that nobody has read"
-assert_number "$DIRECT" -ge $((PAIRS * WINDOW / 2)) "direct bytes that nobody has read"
+# A message that meets the scan is followed by all others by TCP, as nobody reads.
+assert_number "$DIRECT" -gt 0 "direct bytes that nobody has read"
 assert_number "$LANE" -le $((PLAIN + PLAIN / 4 + 2 * WINDOW)) "bytes until a sender blocks"
 assert_number "$PAGES" -lt "$PRESSURE" "pages of TCP"
 ends drain
