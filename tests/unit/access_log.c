@@ -12,7 +12,7 @@
 #include "control/access_log.h"
 #include "stats.h"
 
-TestSuite(access_log, .timeout = 60);
+TestSuite(access_log, .timeout = 100);
 
 static struct access_entry example(void)
 {

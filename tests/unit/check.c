@@ -160,6 +160,8 @@ static void expect_exchange(char *send, char *expect, const char *mode, bool up,
 
 	ward_open(&ward);
 	use_expect(&ward, send, expect);
+	if (!strcmp(reason, "timeout"))
+		ward.config.health.timeout = 500;
 	program_tell(&ward.backend, "mode %s", mode);
 	ward_start(&ward);
 	ward_expect(&ward, 1, up, reason);
@@ -195,7 +197,6 @@ Test(check, expect_babble)
 static void use_tcp(struct ward *ward)
 {
 	ward->config.health.kind = HEALTH_TCP;
-	ward->config.health.timeout = 500;
 }
 
 /* The application never sees such a check: no accept() returns. */
@@ -280,6 +281,7 @@ Test(check, tcp_full_accept_queue)
 	usleep(100 * 1000);
 	ward_open(&ward);
 	use_tcp(&ward);
+	ward.config.health.timeout = 500;
 	ward.config.health.port = ntohs(address.sin_port);
 	ward_start(&ward);
 	ward_expect(&ward, 1, false, "connect timeout");

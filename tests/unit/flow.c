@@ -15,7 +15,7 @@
 #define KIB   1024UL
 #define LARGE (3 * 1024 * KIB)
 
-TestSuite(flow, .timeout = 30);
+TestSuite(flow, .timeout = 100);
 
 static void open_flow(const struct trial *stage, struct ends *ends)
 {
@@ -31,7 +31,7 @@ static void expect_no_errors(const struct trial *stage)
 
 static void expect_error(const struct trial *stage, enum error_kind kind, uint64_t count)
 {
-	cr_expect(stage_wait(&stage_stats(stage)->errors[kind], count, 2000),
+	cr_expect(stage_wait(&stage_stats(stage)->errors[kind], count, 20000),
 		  "%lu errors of kind %d, expected %lu",
 		  stats_get(&stage_stats(stage)->errors[kind]), kind, count);
 }
@@ -74,7 +74,7 @@ Test(flow, carries_both_directions)
 		cr_assert_eq(trial_expect(ends.client, at, size), 0, "%zu bytes down", size);
 	}
 	trial_close(&ends);
-	cr_assert(stage_wait(&stage_stats(&stage)->flows_active, 0, 2000));
+	cr_assert(stage_wait(&stage_stats(&stage)->flows_active, 0, 20000));
 	cr_expect_eq(stage_kernel_bytes(&stage) + stage_relay_bytes(&stage), 2 * at);
 	/* Each lane is the one that this binary is about. */
 	if (STAGE_LANE == LANE_RELAY)
@@ -160,7 +160,7 @@ static void half_close(bool server_first, size_t before, size_t after)
 	cr_expect_eq(trial_expect(first, after, after), 0, "more bytes behind the first end");
 	cr_assert_eq(shutdown(second, SHUT_WR), 0);
 	cr_expect_eq(trial_expect_end(first), 0, "the second end");
-	cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 2000), "not closed");
+	cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 20000), "not closed");
 	trial_close(&ends);
 	expect_no_errors(&stage);
 	stage_close(&stage);
@@ -264,13 +264,16 @@ Test(flow, bytes_and_end_before_the_server_accepts)
 
 /* --- RESETTING --------------------------------------------------------------------------- */
 
-/* `size` bytes, then a RST: the other side gets the bytes, then a RST. */
-static void reset_after(bool by_server, size_t size)
+/*
+ * `size` bytes, then a RST: the other side gets the bytes, then a RST. Returns how many ms that
+ * took.
+ */
+static uint64_t reset_after(bool by_server, size_t size)
 {
 	struct trial stage;
 	struct ends ends;
 	int *resetting, *survivor;
-	uint64_t start;
+	uint64_t start, took;
 
 	stage_open(&stage);
 	open_flow(&stage, &ends);
@@ -284,23 +287,34 @@ static void reset_after(bool by_server, size_t size)
 	start = stage_now_ms();
 	stage_reset(resetting);
 	cr_expect(stage_was_reset(*survivor));
-	cr_expect_lt(stage_now_ms() - start, 2500, "the survivor waits for nothing");
-	cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 2000), "not closed");
+	took = stage_now_ms() - start;
+	cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 20000), "not closed");
 	expect_error(&stage, by_server ? ERROR_RESET_UPSTREAM : ERROR_RESET_DOWNSTREAM, 1);
 	trial_close(&ends);
 	stage_close(&stage);
+	return took;
+}
+
+/* Who waits for nothing does so for 3 s each time; a busy machine does not. */
+static void reset_at_once(bool by_server, size_t size)
+{
+	unsigned int tries = 3;
+
+	while (tries && reset_after(by_server, size) >= 2500)
+		tries--;
+	cr_expect(tries, "the survivor waits for nothing");
 }
 
 Test(flow, reset_by_the_client)
 {
-	reset_after(false, 1000);
-	reset_after(false, 0);
+	reset_at_once(false, 1000);
+	reset_at_once(false, 0);
 }
 
 Test(flow, reset_by_the_server)
 {
-	reset_after(true, 1000);
-	reset_after(true, 0);
+	reset_at_once(true, 1000);
+	reset_at_once(true, 0);
 }
 
 /* What proxyd's kernel has acknowledged gets through, though the other side takes its time. */
@@ -315,7 +329,7 @@ Test(flow, reset_behind_bytes_that_are_not_delivered_yet)
 	setsockopt(stage.backend, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
 	open_flow(&stage, &ends);
 	cr_assert_eq(trial_send(ends.client, 0, size), 0);
-	for (int i = 0; i < 1000 && unacknowledged; i++) {
+	for (int i = 0; i < 10000 && unacknowledged; i++) {
 		usleep(2000);
 		cr_assert_eq(ioctl(ends.client, SIOCOUTQ, &unacknowledged), 0);
 	}
@@ -341,7 +355,7 @@ Test(flow, reset_after_a_half_close)
 		cr_assert_eq(trial_expect_end(by_server ? ends.server : ends.client), 0);
 		stage_reset(by_server ? &ends.server : &ends.client);
 		cr_expect(stage_was_reset(by_server ? ends.client : ends.server));
-		cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 2000), "not closed");
+		cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 20000), "not closed");
 		trial_close(&ends);
 		stage_close(&stage);
 	}
@@ -357,7 +371,7 @@ Test(flow, reset_while_the_other_side_does_not_read)
 	open_flow(&stage, &ends);
 	fill(ends.client);
 	stage_reset(&ends.client);
-	cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 6000), "not closed");
+	cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 20000), "not closed");
 	expect_error(&stage, ERROR_RESET_DOWNSTREAM, 1);
 	trial_close(&ends);
 	stage_close(&stage);
@@ -380,7 +394,7 @@ Test(flow, draining_lets_it_finish)
 	cr_assert_eq(trial_send(ends.server, 0, LARGE / 32), 0);
 	cr_expect_eq(trial_expect(ends.client, 0, LARGE / 32), 0);
 	trial_close(&ends);
-	for (int i = 0; i < 1000 && !proxy_ended(stage.proxy); i++)
+	for (int i = 0; i < 10000 && !proxy_ended(stage.proxy); i++)
 		usleep(2000);
 	cr_expect(proxy_ended(stage.proxy), "the worker has not returned");
 	expect_no_errors(&stage);
@@ -405,7 +419,7 @@ Test(flow, that_never_came_in_leaves_nothing_behind)
 		trial_close(&waiting[i]);
 	}
 	trial_close(&ends);
-	cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 5000), "not closed");
+	cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 20000), "not closed");
 	cr_expect_eq(stage_ledgers(&stage), 0, "%u", stage_ledgers(&stage));
 	stage_close(&stage);
 }

@@ -11,8 +11,8 @@
 #include "unit/capture.h"
 #include "unit/stage.h"
 
-TestSuite(connect, .timeout = 30);
-TestSuite(timeout, .timeout = 30);
+TestSuite(connect, .timeout = 100);
+TestSuite(timeout, .timeout = 100);
 
 static uint64_t errors(const struct trial *stage, enum error_kind kind)
 {
@@ -54,7 +54,7 @@ Test(connect, without_memory_leaves_nothing_behind)
 	atomic_store(&unwanted, 3);
 	for (unsigned int i = 1; i <= 3; i++) {
 		cr_assert_eq(trial_connect(&stage, &ends, false), 0);
-		cr_expect(stage_wait(&stage_stats(&stage)->errors[ERROR_RESOURCES], i, 5000));
+		cr_expect(stage_wait(&stage_stats(&stage)->errors[ERROR_RESOURCES], i, 20000));
 		trial_close(&ends);
 	}
 	cr_expect_eq(stage_ledgers(&stage), 0, "%u", stage_ledgers(&stage));
@@ -131,17 +131,16 @@ Test(connect, refused_by_all_resets_the_client_at_once)
 	struct capture log;
 	struct trial stage;
 	struct ends ends;
-	uint64_t start;
 
 	stage_settings(&settings);
+	settings.connect_timeout = 3600 * 1000;
 	stage_add_refusing(&settings);
 	stage_add_refusing(&settings);
 	stage_start(&stage, &settings, -1);
 	capture_start(&log, stderr);
-	start = stage_now_ms();
 	cr_assert_eq(trial_connect(&stage, &ends, false), 0);
+	/* Nobody waits for a connect's hour. */
 	cr_expect(stage_was_reset(ends.client));
-	cr_expect_lt(stage_now_ms() - start, 4000, "as if it had waited for a connect");
 	capture_end(&log, stderr);
 	cr_expect_eq(errors(&stage, ERROR_CONNECT_REFUSED), 2, "each is tried once");
 	cr_expect(strstr(log.text, "Connection refused; trying the next endpoint"), "%s", log.text);
@@ -213,7 +212,7 @@ Test(connect, timeout_of_all_resets_the_client)
 	cr_assert_eq(trial_connect(&stage, &ends, false), 0);
 	cr_expect(stage_was_reset(ends.client));
 	took = stage_now_ms() - start;
-	cr_expect(took >= 350 && took < 4500, "after %lu ms", took);
+	cr_expect_geq(took, 350, "after %lu ms", took);
 	cr_expect_eq(errors(&stage, ERROR_CONNECT_TIMEOUT), 1);
 	trial_close(&ends);
 	stage_close(&stage);
@@ -226,17 +225,21 @@ Test(connect, is_given_up_when_the_client_resets)
 	struct ends ends;
 
 	stage_settings(&settings);
-	settings.connect_timeout = 10 * 1000;
+	settings.connect_timeout = 3600 * 1000;
 	stage_add_silent(&settings);
 	stage_start(&stage, &settings, -1);
 	cr_assert_eq(trial_connect(&stage, &ends, false), 0);
-	cr_assert(stage_wait(&stage_stats(&stage)->flows_active, 1, 5000));
+	cr_assert(stage_wait(&stage_stats(&stage)->flows_active, 1, 20000));
 	stage_reset(&ends.client);
-	cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 5000), "it goes on for nobody");
+	cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 20000),
+		  "it goes on for nobody");
 	stage_close(&stage);
 }
 
 /* --- The idle timeout -------------------------------------------------------------------- */
+
+/* Longer than a busy machine stands still, or a dialogue would be cut off. */
+#define IDLE_MS 3000
 
 static void start_with_idle_timeout(struct trial *stage, struct ends *ends, uint64_t timeout)
 {
@@ -257,11 +260,11 @@ Test(timeout, idle_ends_both_sides)
 	struct ends ends;
 	uint64_t start, took;
 
-	start_with_idle_timeout(&stage, &ends, 1000);
 	start = stage_now_ms();
+	start_with_idle_timeout(&stage, &ends, IDLE_MS);
 	cr_expect_eq(trial_expect_end(ends.client), 0);
 	took = stage_now_ms() - start;
-	cr_expect(took >= 900 && took < 4500, "after %lu ms", took);
+	cr_expect_geq(took, IDLE_MS - 100, "after %lu ms", took);
 	cr_expect_eq(trial_expect_end(ends.server), 0);
 	cr_expect_eq(errors(&stage, ERROR_IDLE_TIMEOUT), 1);
 	trial_close(&ends);
@@ -277,7 +280,7 @@ static void idle_while_stuck(bool down)
 	int from, to;
 	ssize_t got;
 
-	start_with_idle_timeout(&stage, &ends, 1000);
+	start_with_idle_timeout(&stage, &ends, IDLE_MS);
 	from = down ? ends.server : ends.client;
 	to = down ? ends.client : ends.server;
 	memset(chunk, 'x', sizeof(chunk));
@@ -289,7 +292,7 @@ static void idle_while_stuck(bool down)
 		usleep(20 * 1000);
 		stuck++;
 	}
-	cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 10000), "it goes on");
+	cr_expect(stage_wait(&stage_stats(&stage)->flows_active, 0, 20000), "it goes on");
 	while ((got = recv(to, chunk, sizeof(chunk), 0)) > 0)
 		;
 	cr_expect(got < 0 && errno == ECONNRESET, "a clean end of a part");
@@ -311,8 +314,8 @@ Test(timeout, idle_is_not_a_flow_that_sends_now_and_then)
 	struct trial stage;
 	struct ends ends;
 
-	start_with_idle_timeout(&stage, &ends, 1500);
-	for (size_t at = 5000; at < 5020; at++) {
+	start_with_idle_timeout(&stage, &ends, IDLE_MS);
+	for (size_t at = 5000; at < 5045; at++) {
 		usleep(100 * 1000);
 		cr_assert_eq(trial_send(ends.server, at, 1), 0);
 		cr_assert_eq(trial_expect(ends.client, at, 1), 0, "cut off after %zu bytes",
@@ -328,7 +331,7 @@ Test(timeout, idle_applies_to_half_closed_flows)
 	struct trial stage;
 	struct ends ends;
 
-	start_with_idle_timeout(&stage, &ends, 1000);
+	start_with_idle_timeout(&stage, &ends, IDLE_MS);
 	cr_assert_eq(shutdown(ends.client, SHUT_WR), 0);
 	cr_assert_eq(trial_expect_end(ends.server), 0);
 	cr_expect_eq(trial_expect_end(ends.client), 0);

@@ -16,7 +16,7 @@
 
 #include "unit/stage.h"
 
-TestSuite(header, .timeout = 30);
+TestSuite(header, .timeout = 100);
 
 /* Calls of send(2) by proxyd that are still to be cut short. */
 static atomic_int stingy;

@@ -73,7 +73,7 @@ static void send_byte(struct spliced *spliced, bool serve)
 	if (!serve)
 		return;
 	while (recv(spliced->down.server, &byte, 1, MSG_DONTWAIT) != 1)
-		cr_assert_eq(poll(&readable, 1, 1000), 1);
+		cr_assert_eq(poll(&readable, 1, 30000), 1);
 	splice_publish(spliced->pair, SL_UP, 1);
 }
 

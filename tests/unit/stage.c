@@ -123,7 +123,7 @@ void stage_open(struct trial *stage)
 
 void stage_close(struct trial *stage)
 {
-	cr_expect(stage_wait(&stage_stats(stage)->flows_active, 0, 2000), "%lu flows are left",
+	cr_expect(stage_wait(&stage_stats(stage)->flows_active, 0, 20000), "%lu flows are left",
 		  stage_stats(stage)->flows_active);
 	trial_stop(stage);
 	libevent_global_shutdown();

@@ -1,13 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "ward.h"
 
+#include <dirent.h>
 #include <stdio.h>
 
 struct turn turns[WARD_TURNS];
-unsigned int turn_count;
+unsigned int turn_count, most_descriptors;
 
 /* Of ward_wait(), while it waits. */
 static struct event_base *waiting;
+
+static unsigned int count_descriptors(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	unsigned int count = 0;
+
+	while (directory && readdir(directory))
+		count++;
+	if (directory)
+		closedir(directory);
+	return count;
+}
 
 void __real_endpoint_set_health(struct endpoint *endpoint, bool up, const char *reason,
 				uint64_t now_ms);
@@ -18,7 +31,10 @@ void __wrap_endpoint_set_health(struct endpoint *endpoint, bool up, const char *
 				uint64_t now_ms)
 {
 	struct turn *turn = &turns[turn_count++];
+	unsigned int descriptors = count_descriptors();
 
+	if (descriptors > most_descriptors)
+		most_descriptors = descriptors;
 	cr_assert_lt(turn_count, WARD_TURNS);
 	snprintf(turn->endpoint, sizeof(turn->endpoint), "%s", endpoint_name(endpoint));
 	snprintf(turn->reason, sizeof(turn->reason), "%s", reason);
@@ -54,7 +70,7 @@ void ward_open(struct ward *ward)
 			{
 				.kind = HEALTH_HTTP,
 				.interval = 50,
-				.timeout = 2000,
+				.timeout = 20000, /* no server here is so slow */
 				.rise = 2,
 				.fall = 3,
 				.path = "/healthz",
@@ -93,7 +109,7 @@ void ward_run(struct ward *ward, unsigned int milliseconds)
 
 const struct turn *ward_wait(struct ward *ward, unsigned int count)
 {
-	uint64_t end = clock_ms() + 10000;
+	uint64_t end = clock_ms() + 60000;
 
 	waiting = ward->base;
 	while (turn_count < count && clock_ms() < end)

@@ -26,6 +26,9 @@ struct turn {
 extern struct turn turns[WARD_TURNS];
 extern unsigned int turn_count;
 
+/* Of this process, at any turn. */
+extern unsigned int most_descriptors;
+
 struct ward {
 	struct event_base *base;
 	struct program backend;
