@@ -9,7 +9,7 @@ import sys
 import time
 
 PORT = 0
-LATE = 3  # seconds: so late is too late, on a busy machine
+LATE = 15  # seconds: so late is too late, on a busy machine
 
 
 def expect(condition, *what):
@@ -140,7 +140,7 @@ def queue_timeout(milliseconds):
     clients = [Client() for _ in range(2)]
     expect(fates(clients) == ["served"] * 2, "as many as may be")
     start = time.monotonic()
-    expect(Client().wait(10) == "closed", "one more waits in vain")
+    expect(Client().wait() == "closed", "one more waits in vain")
     waited = (time.monotonic() - start) * 1000
     expect(milliseconds - 50 <= waited <= milliseconds + LATE * 1000, "waited", waited, "ms")
 
@@ -173,7 +173,7 @@ def rate():
 def rate_queue():
     start = time.monotonic()
     clients = [Client() for _ in range(15)]
-    expect(fates(clients, 10) == ["served"] * 15, "all in their turn")
+    expect(fates(clients) == ["served"] * 15, "all in their turn")
     elapsed = time.monotonic() - start
     # 6 at once, 9 at 5 a second.
     expect(1.6 <= elapsed <= 1.8 + LATE, elapsed, "seconds")
@@ -184,7 +184,7 @@ def hold(count):
     clients = [Client() for _ in range(count)]
     print("open", flush=True)
     sys.stdin.read()
-    print(*fates(clients), flush=True)
+    print(*fates(clients, LATE / 3), flush=True)
 
 
 def main(scenario, port, *arguments):

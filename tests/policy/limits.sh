@@ -22,19 +22,19 @@ write_config() { # WORKERS
 turned_away() { proxyd_status ".listeners.$1.turned_away.$2"; } # LISTENER WHY
 
 run() { # SCENARIO LISTENER [ARGUMENT...]
-	timeout 60 "${PROGRAM[@]}" "$1" "${!2}" "${@:3}" || fail "$1"
+	timeout 100 "${PROGRAM[@]}" "$1" "${!2}" "${@:3}" || fail "$1"
 }
 
 BY_ADDRESS='allow: [127.0.0.0/12, "2001:db8::/32"], deny: 127.9.0.0/16'
 add ACCESS 0.0.0.0 "$BY_ADDRESS"
 add ACCESS6 '[::]' "$BY_ADDRESS"
 add REJECT 0.0.0.0 'limits: {max_flows: 3}'
-add QUEUE 0.0.0.0 'limits: {max_flows: 2, action: queue, queue_timeout: 20s}'
+add QUEUE 0.0.0.0 'limits: {max_flows: 2, action: queue, queue_timeout: 1m}'
 add IMPATIENT 0.0.0.0 'limits: {max_flows: 2, action: queue, queue_timeout: 700ms}'
 add SOURCE 0.0.0.0 'limits: {max_flows_per_source: 2}'
 add RATE 0.0.0.0 'limits: {rate_per_source: 5, rate_burst: 5}'
-add RATE_QUEUE 0.0.0.0 'limits: {rate_per_source: 5, rate_burst: 5, action: queue, queue_timeout: 20s}'
-add RELOAD 0.0.0.0 'limits: {max_flows: 2, action: queue, queue_timeout: 20s}'
+add RATE_QUEUE 0.0.0.0 'limits: {rate_per_source: 5, rate_burst: 5, action: queue, queue_timeout: 1m}'
+add RELOAD 0.0.0.0 'limits: {max_flows: 2, action: queue, queue_timeout: 1m}'
 write_config 2 >"$CONFIG"
 
 spawn echo python3 "$ROOT/tests/peer.py" echo "$BACK"

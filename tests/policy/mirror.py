@@ -1,19 +1,20 @@
 """Clients, and the two servers that get what they send.
 
 mirror.py first PORT                 returns what it gets, and the end of the stream too
-mirror.py shadow PORT HOW            the mirror, whose answers nobody must see; HOW:
+mirror.py shadow PORT HOW [FILE]     the mirror, whose answers nobody must see; HOW:
                                        keep         reads as fast as it can
                                        slow         64 KiB a second
                                        hold         accepts, reads nothing
                                        reset        sends a RST after the first bytes
                                      Each says "DIGEST SIZE end|reset" of every connection that it
-                                     has read up to there.
+                                     has read up to there. FILE, where it is there, is told how many
+                                     bytes of one connection alone.
 mirror.py send PORT COUNT MAX SEED   clients, four at a time: each sends up to MAX random bytes in
                                      random pieces, half-closes and expects them all back. Says
                                      "DIGEST SIZE end" of each.
-mirror.py stream PORT SIZE PIECE MS  one client: SIZE bytes, a pause of MS behind each PIECE. Says the
-                                     same, and how many milliseconds it took.
-mirror.py cut PORT SIZE              one client: sends SIZE bytes, then a RST
+mirror.py stream PORT SIZE [FILE]    one client: SIZE bytes. Says the same, and how many milliseconds
+                                     it took. With FILE it does not go far ahead of the mirror.
+mirror.py cut PORT SIZE              one client: sends SIZE bytes, then a RST when they have come back
 
 Ports are those of 127.0.0.1.
 """
@@ -28,6 +29,7 @@ import threading
 import time
 
 NOISE = b"not for the client" * 100
+AHEAD = 1 << 16  # far less than is buffered for a mirror
 
 
 def say(*words):
@@ -60,7 +62,18 @@ def abort(connection):
     connection.close()
 
 
-def shadow(connection, how):
+def note(file, size):
+    with open(file + ".next", "w") as out:
+        out.write(str(size))
+    os.replace(file + ".next", file)
+
+
+def noted(file):
+    with open(file) as told:
+        return int(told.read())
+
+
+def shadow(connection, how, file=None):
     digest, size, end = hashlib.sha256(), 0, "end"
     if how == "hold":
         time.sleep(1000)
@@ -69,6 +82,8 @@ def shadow(connection, how):
             while data := connection.recv(1 << 16):
                 digest.update(data)
                 size += len(data)
+                if file and os.path.exists(file):
+                    note(file, size)
                 if how == "reset":
                     abort(connection)
                     return
@@ -135,16 +150,17 @@ def send(port, count, most, seed):
             say(digest, size, "end")
 
 
-def stream(port, size, piece, pause):
-    data = random.randbytes(piece)
+def stream(port, size, file=None):
+    data = random.randbytes(AHEAD if file else 1 << 20)
     digest, sent, start = hashlib.sha256(), 0, time.monotonic()
     with connect(port) as client:
         reader = Reader(client)
         while sent < size:
             client.sendall(data)
             digest.update(data)
-            sent += piece
-            time.sleep(pause / 1000)
+            sent += len(data)
+            while file and noted(file) < sent - AHEAD:
+                time.sleep(0.002)
         reader.expect(digest, sent)
     say(digest.hexdigest(), sent, "end", round((time.monotonic() - start) * 1000))
 
@@ -152,6 +168,8 @@ def stream(port, size, piece, pause):
 def cut(port, size):
     client = connect(port)
     client.sendall(b"x" * size)
+    while size:
+        size -= len(client.recv(size))
     time.sleep(0.2)
     abort(client)
 
@@ -164,7 +182,7 @@ def main(mode, port, *arguments):
         serve(port, shadow, *arguments)
     else:
         modes = {"send": send, "stream": stream, "cut": cut}
-        modes[mode](port, *(int(argument) for argument in arguments))
+        modes[mode](port, *(int(word) if word.isdigit() else word for word in arguments))
 
 
 main(*sys.argv[1:])

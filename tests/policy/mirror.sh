@@ -25,11 +25,11 @@ routes:
   - {name: plain, upstream: first}
 upstreams:
   - {name: first, endpoints: "127.0.0.1:$FIRST"}
-  - {name: shadow, endpoints: "127.0.0.1:$SHADOW", timeouts: {connect: 1s}}
+  - {name: shadow, endpoints: "127.0.0.1:$SHADOW", timeouts: {connect: 1m}}
 END
 
-start_shadow() { # HOW
-	spawn shadow "${PROGRAM[@]}" shadow "$SHADOW" "$1"
+start_shadow() { # HOW [FILE]
+	spawn shadow "${PROGRAM[@]}" shadow "$SHADOW" "$@"
 	SHADOW_PID=$SPAWNED_PID
 	wait_listening "$SHADOW" "the mirror"
 }
@@ -52,11 +52,13 @@ same_streams() { # SENT
 }
 
 test_keeps_up() {
-	start_shadow keep
+	start_shadow keep "$TMP/progress"
 	# What is buffered for a mirror is always enough for these.
 	"${PROGRAM[@]}" send "$FRONT" "$COUNT" 250000 "$SEED" >"$TMP/sent"
 	same_streams "$TMP/sent"
-	"${PROGRAM[@]}" stream "$FRONT" $((4 * 1024 * 1024)) 65536 20 | cut -d ' ' -f 1-3 >>"$TMP/sent"
+	# More than is buffered, by one that waits for the mirror.
+	echo 0 >"$TMP/progress"
+	"${PROGRAM[@]}" stream "$FRONT" $((4 * 1024 * 1024)) "$TMP/progress" | cut -d ' ' -f 1-3 >>"$TMP/sent"
 	same_streams "$TMP/sent"
 	assert_equal 0 "$(mirror_status dropped)" "bytes dropped"
 	assert_equal $((COUNT + 1)) "$(mirror_status total)" "mirrors"
@@ -69,11 +71,12 @@ test_keeps_up() {
 }
 
 bulk() { # PORT
-	"${PROGRAM[@]}" stream "$1" "$BULK" 1048576 0 >"$TMP/bulk" || fail "$BULK bytes did not get through"
+	"${PROGRAM[@]}" stream "$1" "$BULK" >"$TMP/bulk" || fail "$BULK bytes did not get through"
 	cut -d ' ' -f 4 "$TMP/bulk"
 }
 
-# The first upstream gets every byte. Returns whether it was about as fast as without a mirror.
+# The first upstream gets every byte. Returns whether it was as fast as beside no mirror, or as a busy machine
+# is: who waits for one that takes 64 KiB a second, or nothing, is slower by far.
 hurts_nobody() { # HOW LOSS...
 	local dropped ms reason now=0 before=0
 	for reason in "${@:2}"; do before=$((before + $(mirror_status "lost.$reason"))); done
@@ -84,7 +87,7 @@ hurts_nobody() { # HOW LOSS...
 	for reason in "${@:2}"; do now=$((now + $(mirror_status "lost.$reason"))); done
 	assert_equal $((before + 1)) "$now" "mirrors lost, ${*:2}"
 	assert_number "$dropped" -gt $((BULK / 4)) "bytes dropped"
-	((ms <= 3 * UNHURT_MS + 3000))
+	((ms <= 5 * UNHURT_MS + 20000))
 }
 
 # Where it was slow the machine may have been: then both are measured once more.

@@ -45,7 +45,7 @@ def ticks():
 
 def connect():
     flow = socket.create_connection(("127.0.0.1", port))
-    flow.settimeout(10)
+    flow.settimeout(60)
     return flow
 
 
