@@ -4,7 +4,8 @@ peer.py echo PORT               server: returns what it gets, and the end of the
 peer.py full PORT               server: never accepts; its queue is full, so SYNs are dropped
 peer.py leave PORT fin|reset    server: reads a little, then leaves
 peer.py knock PORT COUNT        clients, one after the other: each leaves at once
-peer.py send PORT SECONDS       client of an echo server: exchanges random bytes, then half-closes
+peer.py send PORT SECONDS|FILE  client of an echo server: exchanges random bytes for so long, or until
+                                the file is there, but some in any case; then half-closes
 peer.py hold PORT               client of an echo server: one exchange, then waits until it is cut off
 peer.py half-close PORT         client of an echo server: says all and shuts down at once, then reads
 peer.py reset PORT [SECONDS]    client: connects, leaves with a RST after 0.3 s or so long
@@ -37,7 +38,7 @@ def listen(port, backlog):
 
 
 def connect(port):
-    client = socket.create_connection(("127.0.0.1", port), timeout=20)
+    client = socket.create_connection(("127.0.0.1", port), timeout=60)
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return client
 
@@ -98,12 +99,17 @@ def receive(client, received):
         say("failed:", error)
 
 
-def send(port, seconds):
+def send(port, until):
     client, sent, received = connect(port), hashlib.sha256(), hashlib.sha256()
     reader = threading.Thread(target=receive, args=(client, received))
     reader.start()
-    count, end = 0, time.monotonic() + float(seconds)
-    while time.monotonic() < end:
+    count, least = 0, 20 * 20000
+    if "/" in until:
+        over = lambda: os.path.exists(until)
+    else:
+        end = time.monotonic() + float(until)
+        over = lambda: time.monotonic() >= end
+    while count < least or not over():
         data = os.urandom(20000)
         client.sendall(data)
         sent.update(data)
@@ -112,7 +118,7 @@ def send(port, seconds):
             say("sending")
         time.sleep(0.01)
     client.shutdown(socket.SHUT_WR)
-    reader.join(20)
+    reader.join(60)
     if reader.is_alive() or sent.digest() != received.digest():
         say("failed: not what was sent came back")
         sys.exit(1)
@@ -126,11 +132,10 @@ def hold(port):
         sys.exit("no echo")
     say("held")
     client.settimeout(60)
-    wait_for_close(client)
+    wait_for_close(client, time.monotonic())
 
 
-def wait_for_close(client):
-    start = time.monotonic()
+def wait_for_close(client, start):
     try:
         data = client.recv(1)
         how = "data" if data else "end"
@@ -160,6 +165,7 @@ def reset(port, seconds="0.3"):
 
 
 def closed(port, count="0"):
+    start = time.monotonic()
     try:
         client = connect(port)
     except ConnectionResetError:
@@ -169,7 +175,7 @@ def closed(port, count="0"):
         client.sendall(b"x" * int(count))
     except OSError:
         pass
-    wait_for_close(client)
+    wait_for_close(client, start)
 
 
 def crowd(port, count):
@@ -181,7 +187,7 @@ def crowd(port, count):
         say("connected", count)
         while waiting.get_map():
             answered = []
-            while ready := waiting.select(1 if answered else 20):
+            while waiting.get_map() and (ready := waiting.select(3 if answered else 60)):
                 for key, _ in ready:
                     if key.fileobj.recv(8, socket.MSG_WAITALL) != key.data:
                         sys.exit("failed: not what was sent came back")

@@ -26,12 +26,14 @@ assert_cut_off() {
 
 test_live_flow_finishes() { # SIGNAL
 	start_proxyd "${RUN[@]}"
-	spawn send "${PEER[@]}" send "$FRONT" 6
+	rm -f "$TMP/go"
+	spawn send "${PEER[@]}" send "$FRONT" "$TMP/go"
 	wait_says send sending
 	kill -"$1" "$PROXYD_PID"
-	wait_until 4 refuses_connections || fail "new connections are accepted after SIG$1"
+	wait_until 60 refuses_connections || fail "new connections are accepted after SIG$1"
 	alive "$PROXYD_PID" || fail "proxyd ended before its flow"
 	assert_equal 1 "$(proxyd_status .flows.active)" "active flows while draining"
+	touch "$TMP/go"
 	wait_says send verified
 	proxyd_ended 20
 	assert_equal 0 "$PROXYD_EXIT" "exit status after SIG$1"
@@ -47,7 +49,7 @@ test_no_flow() {
 }
 
 test_drain_timeout() {
-	start_proxyd "${RUN[@]}" --drain-timeout 2s
+	start_proxyd "${RUN[@]}" --drain-timeout 4s
 	hold_a_flow
 	kill -TERM "$PROXYD_PID"
 	sleep 0.3
