@@ -14,7 +14,7 @@ export PGHOST=127.0.0.1 PGUSER=postgres PGDATABASE=postgres
 # Runs a command again until at least MIN went direct: the look at the sockets may come late on a busy
 # machine. Sets RUNS.
 goes_direct() { # WHAT MIN COMMAND...
-	local what=$1 min=$2 before direct=-1 until=$((SECONDS + 60))
+	local what=$1 min=$2 before direct=-1 until=$((SECONDS + 150))
 	shift 2
 	before=$(direct_so_far)
 	for ((RUNS = 0; direct < min; RUNS++)); do

@@ -101,9 +101,9 @@ for host in 127.0.0.1 '[::1]'; do
 	ROUNDS=0
 	LEFT_OUT=0
 	start_accelerate "${EAGER[@]}"
-	until=$((SECONDS + 100))
+	until=$((SECONDS + 200))
 	while ((DIRECT <= 1000000)) || [[ $MODE == blocking && $LEFT_OUT == 0 ]]; do
-		((SECONDS < until)) || fail "in 100 s $DIRECT bytes went direct, $LEFT_OUT were left out"
+		((SECONDS < until)) || fail "in 200 s $DIRECT bytes went direct, $LEFT_OUT were left out"
 		storm "$host"
 	done
 	stop_accelerate

@@ -5,9 +5,10 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define EVENTS      256
-#define CHECK_MS    50 /* between two looks for hung flows */
-#define LONGEST_NAP 20
+#define EVENTS         256
+#define CHECK_MS       50 /* between two looks for hung flows */
+#define LONGEST_NAP    20
+#define STOOD_STILL_MS 1000
 
 int loop_new(struct loop *l, struct storm *s, enum side side, int listener)
 {
@@ -70,9 +71,13 @@ struct endpoint *loop_add(struct loop *l, int fd)
 static void wait_events(struct loop *l, int timeout)
 {
 	struct epoll_event events[EVENTS];
+	const uint64_t before = l->now_ms;
 	int n = epoll_wait(l->epoll, events, EVENTS, timeout);
 
 	l->now_ms = now_ms();
+	/* Where this program has stood still, all flows have: none of them hangs for that. */
+	if (l->now_ms - before > (uint64_t)timeout + STOOD_STILL_MS)
+		l->next_check_ms = l->now_ms + l->storm->options->timeout_ms;
 	for (int i = 0; i < n; i++) {
 		struct endpoint *e = events[i].data.ptr;
 		uint32_t what = events[i].events;

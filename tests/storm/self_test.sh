@@ -45,7 +45,7 @@ passes() { # NAME
 complains() { # FAULT COMPLAINT STORM-OPTIONS...
 	local fault=$1 complaint=$2 status=0 failed
 	shift 2
-	through 127.0.0.1 "$fault" "$EVERY" --connections 300 --timeout 2 "$@" || status=$?
+	through 127.0.0.1 "$fault" "$EVERY" --connections 300 --timeout 3 "$@" || status=$?
 	((status <= 1)) || explain "$fault" "$fault: storm exits with $status, not with 0 or 1"
 	failed=$(tail -n 1 "$TMP/storm.$fault" | sed -n 's/.* passed, \([0-9]*\) failed$/\1/p')
 	# A fault may bring down a neighbour or two, not everyone.
@@ -108,8 +108,8 @@ done
 through 127.0.0.1 reset-as-fin 1 --connections "$CONNECTIONS" --reset-as-eof-ok ||
 	explain reset-as-fin "--reset-as-eof-ok does not accept a reset as an end of stream"
 passes reset-as-fin
-finds stall 'hung for 2 s'
-finds swallow-fin 'hung for 2 s; .* and FIN.* has not seen the end'
+finds stall 'hung for 3 s'
+finds swallow-fin 'hung for 3 s; .* and FIN.* has not seen the end'
 finds swap 'wrong byte at .*: [0-9]+ bytes were lost or overtaken'
 
 refuses --connect 127.0.0.1:1
