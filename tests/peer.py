@@ -8,7 +8,7 @@ peer.py send PORT SECONDS|FILE  client of an echo server: exchanges random bytes
                                 the file is there, but some in any case; then half-closes
 peer.py hold PORT               client of an echo server: one exchange, then waits until it is cut off
 peer.py half-close PORT         client of an echo server: says all and shuts down at once, then reads
-peer.py reset PORT [SECONDS]    client: connects, leaves with a RST after 0.3 s or so long
+peer.py reset PORT FILE         client: connects, leaves with a RST when the file is there
 peer.py closed PORT [BYTES]     client: how long until the connection is closed on it
 peer.py crowd PORT COUNT        clients of an echo server, all at once: each stays until it was
                                 answered and nobody else is any more
@@ -157,9 +157,10 @@ def half_close(port):
     say("verified", len(data))
 
 
-def reset(port, seconds="0.3"):
+def reset(port, file):
     client = connect(port)
-    time.sleep(float(seconds))
+    while not os.path.exists(file):
+        time.sleep(0.02)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
 

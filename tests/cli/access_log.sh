@@ -69,6 +69,18 @@ write_config() { # ACCESS_LOG
 reload() { "$PROXYD" reload --control "$CONTROL" || fail "no reload: $(cat "$PROXYD_LOG")"; }
 # A client that sends so much and waits for what the other side does. PORT [BYTES]
 visit() { "${PEER[@]}" closed "$@" >/dev/null || fail "a client of port $1"; }
+# One that leaves with a RST once its flow is open, or connecting. PORT STATE
+reset() {
+	rm -f "$TMP/go"
+	spawn reset "${PEER[@]}" reset "$1" "$TMP/go"
+	wait_until "$PATIENCE" flow_is "$2" || fail "no flow that is $2"
+	touch "$TMP/go"
+	wait "$SPAWNED_PID" || fail "a client of port $1"
+	forget "$SPAWNED_PID"
+}
+flow_is() { # STATE
+	[[ $("$PROXYD" connections --json --control "$CONTROL" | jq -r '.connections[].state') == "$1" ]]
+}
 talk() { "${PEER[@]}" half-close "${1:-$FRONT}" >/dev/null || fail "a flow of port ${1:-$FRONT}"; } # [PORT]
 count_of() { proxyd_status ".access_log.$1"; } # lines|dropped|failed
 
@@ -100,7 +112,7 @@ expect_line '.end == "closed_downstream" and .listener == "web" and .upstream ==
 assert_number "$(date +%s)" -ge "$(tail -n 1 "$LOG" | jq '.time | sub("[.][0-9]+Z"; "Z") | fromdate')" "time of the line"
 visit "$LEAVES_FRONT" 1
 expect_line '.end == "closed_upstream" and .bytes.up.relay == 1' "a flow that its server ends"
-"${PEER[@]}" reset "$FRONT" 1
+reset "$FRONT" open
 expect_line '.end == "reset_downstream"' "a flow that its client resets"
 visit "$RESETS_FRONT" 1
 expect_line '.end == "reset_upstream" and .upstream == "resetting"' "a flow that its server resets"
@@ -119,7 +131,7 @@ visit "$REJECTED"
 expect_line '.end == "rejected" and .listener == "rejected"' "one that a route rejects"
 visit "$IDLE"
 expect_line '.end == "idle_timeout" and .duration_us >= 100000' "an idle one"
-"${PEER[@]}" reset "$SILENT_FRONT" 2
+reset "$SILENT_FRONT" connecting
 expect_line '.end == "client_gone" and .upstream == "silent" and .connect_us == null' "a client that does not wait"
 exec {six}<>"/dev/tcp/::1/$SIX"
 echo hello >&"$six"

@@ -75,11 +75,11 @@ assert_equal 1 "$(grep -c '^ID .*WHY$' "$TMP/table")" "heads of the table"
 spawn hold python3 "$ROOT/tests/peer.py" hold "$FRONT"
 HOLD=$SPAWNED_PID
 await 'map(select(.bytes.down.relay > 0)) | length' 1
-# Two clocks, of which one may be a turn of the worker's loop behind.
+# Two clocks, of which one may be a turn of the worker's loop behind, on a busy machine for long.
 connections | jq -e --arg echo "127.0.0.1:$BACKEND" '.[0] |
 	.state == "open" and .listener == "web" and .upstream == "echo" and .endpoint == $echo and
 	(.client | startswith("127.0.0.1:")) and (.source | startswith("127.0.0.1:")) and
-	.client != .source and .age_ms + 1000 >= .idle_ms and .direct == null and
+	.client != .source and .age_ms + 10000 >= .idle_ms and .direct == null and
 	.lanes == {up: "relay", down: "relay"} and .bytes.up.relay == .bytes.down.relay and
 	.bytes.relay == 2 * .bytes.up.relay and .bytes.kernel + .bytes.direct == 0' >/dev/null ||
 	fail "a flow that is held: $(connections)"

@@ -74,7 +74,7 @@ def wait(sock, writing, seconds):
     return bool(poll.poll(seconds * 1000))
 
 
-def send(sock, stream, n, patience=10, piece=1 << 20):
+def send(sock, stream, n, patience=30, piece=1 << 20):
     """Returns how many bytes were taken."""
     left = n
     while left:
@@ -89,7 +89,7 @@ def send(sock, stream, n, patience=10, piece=1 << 20):
     return n - left
 
 
-def receive(sock, stream, n, patience=10):
+def receive(sock, stream, n, patience=30):
     """Returns how many bytes came; fewer than n at the end of the stream or of patience."""
     left = n
     while left:
@@ -176,7 +176,7 @@ def command(pairs, words):
         return sum(receive(p.server, p.up, int(arguments[0])) for p in pairs)
     elif name == "drain":
         for p in pairs:
-            receive(p.server, p.up, p.up.sent - p.up.received, 5)
+            receive(p.server, p.up, p.up.sent - p.up.received, 20)
         return sum(p.up.sent - p.up.received for p in pairs)
     elif name == "half":
         for pair in pairs:

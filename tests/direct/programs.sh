@@ -50,8 +50,8 @@ test_nginx() {
 	head -c "$SIZE" /dev/urandom >"$TMP/original"
 	head -c 1000 /dev/urandom >"$TMP/www/small"
 	head -c 100000 /dev/urandom >"$TMP/www/large"
-	goes_direct wrk 1000 wrk -t 1 -c 8 -d "${TIME}s" "$url/small"
-	goes_direct wrk-large 0 wrk -t 1 -c 8 -d "${TIME}s" "$url/large"
+	goes_direct wrk 1000 wrk -t 1 -c 8 -d "${TIME}s" --timeout 60s "$url/small"
+	goes_direct wrk-large 0 wrk -t 1 -c 8 -d "${TIME}s" --timeout 60s "$url/large"
 	! grep -E 'Socket errors|Non-2xx' "$TMP"/wrk*.log >&2 || fail "wrk: errors"
 	write_small_requests "$url/small" 20000 >"$TMP/curl.config"
 	for i in 1 2 3; do
@@ -79,7 +79,7 @@ test_node() {
 	END
 	spawn node "${INSIDE[@]}" node "$TMP/server.js"
 	wait_listening "$NODE" node
-	goes_direct node-wrk 500 wrk -t 1 -c 8 -d "${TIME}s" "$url"
+	goes_direct node-wrk 500 wrk -t 1 -c 8 -d "${TIME}s" --timeout 60s "$url"
 	! grep -E 'Socket errors|Non-2xx' "$TMP/node-wrk.log" >&2 || fail "wrk and node: errors"
 	{
 		write_small_requests "$url" 4000

@@ -26,7 +26,7 @@ test_nginx() {
 	start_through 127.0.0.1 --lane "$1"
 	head -c 20M /dev/urandom >"$TMP/original"
 	echo small >"$TMP/www/small"
-	goes_direct wrk 100000 wrk -t 1 -c 8 -d 1s "$url/small"
+	goes_direct wrk 100000 wrk -t 1 -c 8 -d 1s --timeout 60s "$url/small"
 	! grep -E 'Socket errors|Non-2xx' "$TMP/wrk.log" >&2 || fail "wrk: errors"
 	for i in {1..300}; do
 		printf 'url = "%s/small"\noutput = "/dev/null"\n' "$url"

@@ -15,7 +15,7 @@ IFF_TUN, IFF_NAPI, IFF_NO_PI = 0x0001, 0x0010, 0x1000
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 SYN_OPTIONS = struct.pack("!BBHBBBB", 2, 4, 60000, 1, 3, 3, 7)  # MSS, window scale
 PAYLOAD_MAX = 60000
-TIMEOUT = 10
+TIMEOUT = 30
 
 # Of the kernel and of the peer.
 ADDRESSES = {4: ("192.0.2.1", "192.0.2.2"), 6: ("2001:db8::1", "2001:db8::2")}

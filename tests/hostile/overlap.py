@@ -168,7 +168,7 @@ def huge(tun, front, back):
         while peer.edge < 6000000:  # the receive window grows meanwhile
             peer.send(peer.edge, stream[peer.edge:peer.edge + size - 1])
             settle(peer, far, stream, size)
-        for _ in range(20):  # on a busy machine they are not always merged
+        for _ in range(60):  # on a busy machine they are not always merged
             begin = peer.edge - 5 * size // 2
             for start in begin, begin + size, begin + 2 * size:
                 peer.send(start, stream[start:start + size])

@@ -39,7 +39,7 @@ huge() {
 	[[ $LANE == kernel ]] || expected=whole
 	sysctl -qw net.ipv4.tcp_rmem='4096 6000000 12000000'
 	start_proxyd --listen "[::]:$FRONT" --upstream "127.0.0.1:$BACK" --lane "$LANE"
-	timeout 60 python3 "$ROOT/tests/hostile/overlap.py" huge "$FRONT" "$BACK" "$LANE" 1 "$SEED" \
+	timeout 100 python3 "$ROOT/tests/hostile/overlap.py" huge "$FRONT" "$BACK" "$LANE" 1 "$SEED" \
 		>"$TMP/huge.log" 2>&1 || fail "huge: $(cat "$TMP/huge.log")"
 	assert_equal "$expected" "$(cat "$TMP/huge.log")" "what became of a stream with a huge overlap"
 	[[ $LANE != kernel ]] || assert_equal 1 "$(proxyd_status .errors.untrimmed)" "flows that could not be trimmed"

