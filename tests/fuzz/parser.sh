@@ -16,7 +16,7 @@ dictionary=$(dirname "$0")/$name.dict
 
 # What it finds goes to the first folder; an input that breaks the parser stays when the test ends.
 mkdir "$TMP/found"
-"$program" "${options[@]}" -max_total_time="${FUZZ_SECONDS:-10}" -timeout=5 -print_final_stats=1 \
+"$program" "${options[@]}" -max_total_time="${FUZZ_SECONDS:-10}" -timeout=60 -print_final_stats=1 \
 	-artifact_prefix="$BUILD/tests/fuzz/$name-" "$TMP/found" "$corpus" >"$TMP/fuzz.log" 2>&1 ||
 	fail "see the log; the input is beside $program"
 runs=$(sed -n 's/^stat::number_of_executed_units: //p' "$TMP/fuzz.log")
