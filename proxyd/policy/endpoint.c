@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "policy/entry.h"
-
 int endpoint_new(struct upstream *upstream, const struct address *address, struct endpoint **out)
 {
 	struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
@@ -15,7 +13,6 @@ int endpoint_new(struct upstream *upstream, const struct address *address, struc
 	atomic_init(&endpoint->refs, 1);
 	endpoint->upstream = upstream;
 	endpoint->address = *address;
-	endpoint->set_weight = ENDPOINT_NO_WEIGHT;
 	address_format(address, endpoint->name);
 	*out = endpoint;
 	return 0;
@@ -67,12 +64,19 @@ struct upstream *endpoint_upstream(const struct endpoint *endpoint)
 
 uint32_t endpoint_weight(const struct endpoint *endpoint)
 {
-	return endpoint->set_weight != ENDPOINT_NO_WEIGHT ? endpoint->set_weight : endpoint->weight;
+	const struct command *set = &endpoint->commands[COMMAND_WEIGHT];
+
+	return set->nth ? set->value : endpoint->weight;
+}
+
+static bool is_drained(const struct endpoint *endpoint)
+{
+	return endpoint->commands[COMMAND_DRAIN].value;
 }
 
 bool endpoint_is_wanted(const struct endpoint *endpoint)
 {
-	return endpoint->entry && !endpoint->drained && endpoint_weight(endpoint);
+	return endpoint->entry && !is_drained(endpoint) && endpoint_weight(endpoint);
 }
 
 bool endpoint_has_room(const struct endpoint *endpoint)
@@ -84,7 +88,7 @@ static const char *state(const struct endpoint *endpoint)
 {
 	if (!endpoint->entry)
 		return "leaving";
-	if (endpoint->drained)
+	if (is_drained(endpoint))
 		return endpoint->flows ? "draining" : "drained";
 	if (endpoint->down)
 		return "down";

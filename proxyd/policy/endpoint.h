@@ -14,11 +14,9 @@
 #include <stdatomic.h>
 
 #include "policy/ejection.h"
+#include "policy/entry.h"
 #include "policy/upstream.h"
 
-#define ENDPOINT_NO_WEIGHT UINT32_MAX
-
-struct entry;
 struct tier;
 
 struct endpoint {
@@ -41,14 +39,12 @@ struct endpoint {
 	const struct entry *entry; /* NULL: it is in the config, or the DNS answer, no more */
 	uint32_t entry_weight;     /* as in the config's entry */
 	uint32_t weight;           /* as in the SRV record, if that has one, or the entry */
-	uint32_t set_weight;       /* by command; ENDPOINT_NO_WEIGHT: none */
 	bool backup;
 	bool member; /* in the upstream's list */
 
 	/* How it is. */
-	bool drained;
-	uint64_t drain_nth, weight_nth; /* as in struct entry */
-	bool down;                      /* by active checks */
+	struct command commands[COMMAND_KINDS];
+	bool down; /* by active checks */
 	char reason[128];
 	struct ejection ejection;
 	bool usable;        /* at the last look of roster_refresh() */

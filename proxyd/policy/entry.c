@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/endpoint.h"
-
 int entry_resolve(struct entry *entry, const struct resolved *addresses, unsigned int count)
 {
 	struct resolved *copy = NULL;
@@ -46,16 +44,13 @@ static int entry_init(struct entry *entry, const struct config_endpoint *config,
 		.weight = config->weight,
 		.backup = config->backup,
 		.max_flows = config->max_flows,
-		.drained = before && before->drained,
-		.drain_nth = before ? before->drain_nth : 0,
-		.set_weight = ENDPOINT_NO_WEIGHT,
 	};
 	if (!entry->text)
 		return -ENOMEM;
-	if (before && before->weight == config->weight) {
-		entry->set_weight = before->set_weight;
-		entry->weight_nth = before->weight_nth;
-	}
+	if (before)
+		entry->commands[COMMAND_DRAIN] = before->commands[COMMAND_DRAIN];
+	if (before && before->weight == config->weight)
+		entry->commands[COMMAND_WEIGHT] = before->commands[COMMAND_WEIGHT];
 	if (config->kind == ENDPOINT_ADDRESS)
 		return entry_resolve(entry, &itself, 1);
 	if (before && before->resolved)

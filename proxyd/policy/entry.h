@@ -6,6 +6,18 @@
 
 #include "policy/upstream.h"
 
+enum command_kind {
+	COMMAND_DRAIN,
+	COMMAND_WEIGHT,
+	COMMAND_KINDS
+};
+
+/* The last command of a kind. */
+struct command {
+	uint64_t nth;   /* which of the upstream's commands it was; 0: none was given */
+	uint32_t value; /* whether to drain; the weight */
+};
+
 /* An address is a name that was resolved at once, to itself. */
 struct entry {
 	enum endpoint_kind kind;
@@ -17,9 +29,7 @@ struct entry {
 	unsigned int count;
 	bool resolved; /* `addresses` is an answer, be it an empty one */
 	/* Commands that named the entry hold for addresses that come later, too. */
-	bool drained;
-	uint32_t set_weight;            /* ENDPOINT_NO_WEIGHT: none */
-	uint64_t drain_nth, weight_nth; /* which of the upstream's commands said so; 0: none */
+	struct command commands[COMMAND_KINDS];
 };
 
 struct entries {

@@ -157,16 +157,12 @@ static void apply(const struct wish *wish, bool fresh)
 		endpoint->usable = fresh;
 	/* What was asked of its name while it was away did not reach it; the newest command holds.
 	 */
-	if (is_new || endpoint->drain_nth < entry->drain_nth) {
-		endpoint->drained = entry->drained;
-		endpoint->drain_nth = entry->drain_nth;
-	}
+	for (int kind = 0; kind < COMMAND_KINDS; kind++)
+		if (is_new || endpoint->commands[kind].nth < entry->commands[kind].nth)
+			endpoint->commands[kind] = entry->commands[kind];
 	/* That of a weight until somebody changes the weight in the config. */
-	if (is_new || endpoint->entry_weight != entry->weight ||
-	    endpoint->weight_nth < entry->weight_nth) {
-		endpoint->set_weight = entry->set_weight;
-		endpoint->weight_nth = entry->weight_nth;
-	}
+	if (endpoint->entry_weight != entry->weight)
+		endpoint->commands[COMMAND_WEIGHT] = entry->commands[COMMAND_WEIGHT];
 	endpoint->member = true;
 	endpoint->entry = entry;
 	endpoint->entry_weight = entry->weight;

@@ -398,22 +398,23 @@ static bool is_called(const struct endpoint *endpoint, const char *name)
 	       (!strcmp(endpoint->name, name) || !strcmp(endpoint->entry->text, name));
 }
 
-int upstream_drain(struct upstream *upstream, const char *endpoint, bool drain)
+/* Give a command to all that are called so. */
+static int command(struct upstream *upstream, const char *endpoint, enum command_kind kind,
+		   uint32_t value)
 {
+	struct command given = {.value = value};
 	int err = -ENOENT;
 
 	lock(upstream);
-	upstream->commands++;
+	given.nth = ++upstream->commands;
 	for (unsigned int i = 0; i < upstream->entries.count; i++)
 		if (!strcmp(upstream->entries.items[i].text, endpoint)) {
-			upstream->entries.items[i].drained = drain;
-			upstream->entries.items[i].drain_nth = upstream->commands;
+			upstream->entries.items[i].commands[kind] = given;
 			err = 0;
 		}
 	for (unsigned int i = 0; i < upstream->members.count; i++)
 		if (is_called(upstream->members.items[i], endpoint)) {
-			upstream->members.items[i]->drained = drain;
-			upstream->members.items[i]->drain_nth = upstream->commands;
+			upstream->members.items[i]->commands[kind] = given;
 			err = 0;
 		}
 	upstream->roster.stale = true;
@@ -421,29 +422,16 @@ int upstream_drain(struct upstream *upstream, const char *endpoint, bool drain)
 	return err;
 }
 
+int upstream_drain(struct upstream *upstream, const char *endpoint, bool drain)
+{
+	return command(upstream, endpoint, COMMAND_DRAIN, drain);
+}
+
 int upstream_set_weight(struct upstream *upstream, const char *endpoint, uint32_t weight)
 {
-	int err = -ENOENT;
-
 	if (weight > UPSTREAM_WEIGHT_MAX)
 		return -EINVAL;
-	lock(upstream);
-	upstream->commands++;
-	for (unsigned int i = 0; i < upstream->entries.count; i++)
-		if (!strcmp(upstream->entries.items[i].text, endpoint)) {
-			upstream->entries.items[i].set_weight = weight;
-			upstream->entries.items[i].weight_nth = upstream->commands;
-			err = 0;
-		}
-	for (unsigned int i = 0; i < upstream->members.count; i++)
-		if (is_called(upstream->members.items[i], endpoint)) {
-			upstream->members.items[i]->set_weight = weight;
-			upstream->members.items[i]->weight_nth = upstream->commands;
-			err = 0;
-		}
-	upstream->roster.stale = true;
-	unlock(upstream);
-	return err;
+	return command(upstream, endpoint, COMMAND_WEIGHT, weight);
 }
 
 /* Own references to all members, those that leave too. */
