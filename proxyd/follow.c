@@ -83,7 +83,7 @@ static int open_listener(struct proxy *proxy, struct plan *plan, unsigned int in
 		}
 		sockets[opened++] = fd;
 		config->address.ipv4.sin_port = port_of(fd);
-		if (proxy->shared.sock_ops)
+		if (kernel_lane_enrols(proxy->shared.kernel_lane))
 			kernel_lane_claim(proxy->shared.kernel_lane, fd);
 		if (interception)
 			err = interception_claim(interception, fd);

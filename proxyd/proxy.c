@@ -165,13 +165,11 @@ static int load_kernel_lane(struct proxy *proxy)
 	const char *step;
 	int err = kernel_lane_new(&options, &proxy->shared.kernel_lane, &step);
 
-	if (err) {
-		snprintf(proxy->kernel_lane_reason, sizeof(proxy->kernel_lane_reason),
-			 "cannot %s: %s; see proxyd doctor", step, strerror(-err));
-		return without_kernel_lane(proxy, PROXY_EXIT_FAILED);
-	}
-	proxy->shared.sock_ops = proxy->cgroup >= 0;
-	return 0;
+	if (!err)
+		return 0;
+	snprintf(proxy->kernel_lane_reason, sizeof(proxy->kernel_lane_reason),
+		 "cannot %s: %s; see proxyd doctor", step, strerror(-err));
+	return without_kernel_lane(proxy, PROXY_EXIT_FAILED);
 }
 
 int proxy_open_kernel_lane(struct proxy *proxy)

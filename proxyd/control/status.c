@@ -75,7 +75,7 @@ static json_t *kernel_lane_json(const struct proxy *proxy)
 
 	return json_pack("{s:b,s:s?,s:s}", "available", proxy->shared.kernel_lane != NULL, "reason",
 			 *reason ? reason : NULL, "enrolment",
-			 proxy->shared.sock_ops ? "sock_ops" : "proxyd");
+			 kernel_lane_enrols(proxy->shared.kernel_lane) ? "sock_ops" : "proxyd");
 }
 
 static json_t *direct_lane_json(const struct proxy *proxy, const struct offers_report *direct)

@@ -152,7 +152,7 @@ static int try_connect(struct flow *flow, const struct address *to, bool with_po
 		err = bind_source(flow, fd, to, with_port);
 	if (err)
 		return err;
-	if (flow->worker->proxy->sock_ops)
+	if (kernel_lane_enrols(flow->worker->proxy->kernel_lane))
 		kernel_lane_claim(flow->worker->proxy->kernel_lane, fd);
 	return connect(fd, &to->any, to->length) && errno != EINPROGRESS ? -errno : 0;
 }

@@ -42,7 +42,7 @@ bool flow_relay_only(const struct flow *flow)
 
 bool flow_enrolled(const struct flow *flow)
 {
-	return flow->pair || flow->worker->proxy->sock_ops;
+	return flow->pair || kernel_lane_enrols(flow->worker->proxy->kernel_lane);
 }
 
 bool flow_is_broken(const struct flow *flow, int d)

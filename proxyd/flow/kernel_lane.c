@@ -234,7 +234,7 @@ int kernel_lane_claim(const struct kernel_lane *lane, int fd)
 
 void kernel_lane_close(const struct kernel_lane *lane, int fd)
 {
-	uint64_t cookie = lane && lane->sock_ops ? splicer_cookie(fd) : 0;
+	uint64_t cookie = kernel_lane_enrols(lane) ? splicer_cookie(fd) : 0;
 
 	close(fd);
 	if (cookie)

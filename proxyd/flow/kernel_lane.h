@@ -53,6 +53,12 @@ void kernel_lane_free(struct kernel_lane *lane);
 /* The programs' sums over all CPUs. Returns 0 or -errno. */
 int kernel_lane_totals(const struct kernel_lane *lane, struct sl_totals *sums);
 
+/* Whether sock_ops enrols sockets at ESTABLISHED. `lane` may be NULL. */
+static inline bool kernel_lane_enrols(const struct kernel_lane *lane)
+{
+	return lane && lane->sock_ops;
+}
+
 /*
  * Have sock_ops enrol this listening socket's connections, or this not yet connected socket, and
  * size the send buffer for it. Returns 0 or -errno; a socket that is not claimed is enrolled from

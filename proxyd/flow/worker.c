@@ -406,9 +406,10 @@ int worker_new(const struct proxy_shared *proxy, uint32_t index, struct plan *pl
 		err = mirrors_new(worker->base, &worker->stats, proxy->room, &worker->mirrors);
 	if (!err)
 		err = acceptor_new(
-			&(struct acceptor_options){worker->base, proxy->room, index, on_accepted,
-						   worker, &worker->stats.errors[ERROR_ACCEPT],
-						   proxy->sock_ops ? proxy->kernel_lane : NULL},
+			&(struct acceptor_options){
+				worker->base, proxy->room, index, on_accepted, worker,
+				&worker->stats.errors[ERROR_ACCEPT],
+				kernel_lane_enrols(proxy->kernel_lane) ? proxy->kernel_lane : NULL},
 			&worker->acceptor);
 	if (!err)
 		err = acceptor_follow(worker->acceptor, plan->config, listening);

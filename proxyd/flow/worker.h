@@ -39,7 +39,6 @@ struct proxy_shared {
 	struct kernel_lane *kernel_lane; /* NULL: relay only */
 	struct offers *offers;           /* to the direct lane; NULL: there is none */
 	struct access_log *access_log;   /* may be off */
-	bool sock_ops;                   /* sockets are enrolled at ESTABLISHED */
 	struct worker *workers[SL_WORKERS_MAX];
 	unsigned int worker_count;
 	sem_t *obeyed;             /* posted when worker_has_obeyed() may have become true */
