@@ -208,13 +208,15 @@ enum endpoint_kind {
 	ENDPOINT_SRV,
 };
 
+#define ENDPOINT_WEIGHT_MAX 256
+
 struct config_endpoint {
 	enum endpoint_kind kind;
 	char *text;             /* as it was written: its name in messages, status and commands */
 	struct address address; /* ENDPOINT_ADDRESS */
 	char *host;             /* ENDPOINT_NAME, ENDPOINT_SRV */
 	uint16_t port;          /* ENDPOINT_NAME */
-	uint32_t weight;        /* 0 to 256; 0 takes no new flows */
+	uint32_t weight;        /* 0 takes no new flows */
 	bool backup;            /* used only when no other is usable */
 	uint64_t max_flows;
 };

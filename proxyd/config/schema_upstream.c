@@ -77,7 +77,7 @@ static const struct schema_key endpoint_keys[] = {
 	{"srv", "A name whose SRV records say hosts, ports, weights and priorities (RFC 2782).",
 	 .type = &value_service, .offset = 0},
 	{"weight", "Its share of new flows, beside the other endpoints'. 0: none.",
-	 .type = &value_count, ENDPOINT(weight), .fallback = "1", .max = 256},
+	 .type = &value_count, ENDPOINT(weight), .fallback = "1", .max = ENDPOINT_WEIGHT_MAX},
 	{"backup", "Used only when no other endpoint is usable.", .type = &value_bool,
 	 ENDPOINT(backup), .fallback = "false"},
 	{"max_flows", "Flows at once. 0: no limit.", .type = &value_count, ENDPOINT(max_flows),

@@ -10,8 +10,6 @@
 #include "control/status.h"
 #include "log.h"
 
-#define WEIGHT_MAX     256
-
 #define NO_SUCH_TARGET "there is no such listener, nor UPSTREAM/ENDPOINT; proxyd status lists them"
 
 static json_t *refuse(const char *what, const char *why)
@@ -51,7 +49,7 @@ static int change_weight(struct upstream *upstream, const char *endpoint, json_t
 	json_int_t weight = json_integer_value(json_object_get(request, "weight"));
 
 	if (!json_is_integer(json_object_get(request, "weight")) || weight < 0 ||
-	    weight > WEIGHT_MAX)
+	    weight > ENDPOINT_WEIGHT_MAX)
 		return -ERANGE;
 	return upstream_set_weight(upstream, endpoint, (uint32_t)weight);
 }

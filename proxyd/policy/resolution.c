@@ -10,8 +10,6 @@
 
 #include "policy/cidr.h"
 
-#define WEIGHT_MAX 256 /* of an endpoint */
-
 /* What is beyond is not looked at: an SRV answer could name thousands of hosts with thousands each.
  */
 #define CANDIDATES_MAX 4096U
@@ -131,8 +129,8 @@ static uint32_t weight_of(const struct candidate *candidate, uint32_t most)
 
 	if (!candidate->host.is_target || !most)
 		return 0;
-	if (most > WEIGHT_MAX)
-		weight = weight * WEIGHT_MAX / most;
+	if (most > ENDPOINT_WEIGHT_MAX)
+		weight = weight * ENDPOINT_WEIGHT_MAX / most;
 	return weight ? weight : 1;
 }
 

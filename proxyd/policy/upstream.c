@@ -429,7 +429,7 @@ int upstream_drain(struct upstream *upstream, const char *endpoint, bool drain)
 
 int upstream_set_weight(struct upstream *upstream, const char *endpoint, uint32_t weight)
 {
-	if (weight > UPSTREAM_WEIGHT_MAX)
+	if (weight > ENDPOINT_WEIGHT_MAX)
 		return -EINVAL;
 	return command(upstream, endpoint, COMMAND_WEIGHT, weight);
 }

@@ -119,11 +119,9 @@ int upstream_resolved(struct upstream *upstream, unsigned int index,
 /*
  * `endpoint`: as endpoint_name(), or as it was written in the config; a name stands for all its
  * addresses, also those that come later. Both hold through a reload; a weight only until the
- * config's weight of that endpoint changes. Return 0, -ENOENT, or -EINVAL for a weight above the
- * greatest.
+ * config's weight of that endpoint changes. Return 0, -ENOENT, or -EINVAL for a weight above
+ * ENDPOINT_WEIGHT_MAX.
  */
-#define UPSTREAM_WEIGHT_MAX 256
-
 int upstream_drain(struct upstream *upstream, const char *endpoint, bool drain);
 int upstream_set_weight(struct upstream *upstream, const char *endpoint, uint32_t weight);
 
