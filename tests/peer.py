@@ -1,6 +1,7 @@
 """Small peers for the shell tests.
 
 peer.py echo PORT               server: returns what it gets, and the end of the stream too
+peer.py greet PORT              server: says a byte to each, who stays until he says something, too
 peer.py full PORT               server: never accepts; its queue is full, so SYNs are dropped
 peer.py leave PORT fin|reset    server: reads a little, then leaves
 peer.py knock PORT COUNT        clients, one after the other: each leaves at once
@@ -53,11 +54,24 @@ def answer(connection):
             pass
 
 
-def echo(port):
+def welcome(connection):
+    with connection:
+        connection.sendall(b"x")
+        connection.recv(1)
+
+
+def serve(port, target):
     listener = listen(port, 128)
     while True:
-        connection, _ = listener.accept()
-        threading.Thread(target=answer, args=(connection,), daemon=True).start()
+        threading.Thread(target=target, args=(listener.accept()[0],), daemon=True).start()
+
+
+def echo(port):
+    serve(port, answer)
+
+
+def greet(port):
+    serve(port, welcome)
 
 
 def full(port):
@@ -206,5 +220,6 @@ if __name__ == "__main__":
     commands = {
         "echo": echo, "full": full, "send": send, "hold": hold, "half-close": half_close,
         "reset": reset, "closed": closed, "crowd": crowd, "leave": leave, "knock": knock,
+        "greet": greet,
     }
     commands[sys.argv[1]](int(sys.argv[2]), *sys.argv[3:])

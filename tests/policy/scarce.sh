@@ -19,16 +19,7 @@ END
 
 PROXYD_PREFIX=(prlimit --nofile=64)
 start_proxyd -c "$TMP/proxyd.yaml"
-spawn greeter python3 -c "
-import socket, threading
-s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-s.bind(('127.0.0.1', $BACK)); s.listen(64)
-def greet(flow):
-    with flow:
-        flow.sendall(b'x')
-        flow.recv(1)
-while True:
-    threading.Thread(target=greet, args=(s.accept()[0],), daemon=True).start()"
+spawn greeter python3 "$ROOT/tests/peer.py" greet "$BACK"
 wait_listening "$BACK" greeter
 
 # Silent clients of the control socket take all that flows leave; when they go, all goes on.
