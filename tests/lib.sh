@@ -255,6 +255,20 @@ assert_carried() { # MIN
 	esac
 }
 
+# ---- storm ----
+
+# Runs $STORM with $CONNECTIONS and $SEED as the clients and the server of a proxyd.
+storm_through() { # CLIENTS-CONNECT-TO SERVER-LISTENS-ON
+	local log="$TMP/storm"
+	if ! "$STORM" --connect "$1" --listen "$2" --connections "$CONNECTIONS" --seed "$SEED" >"$log"; then
+		cat "$log" >&2
+		proxyd_status . >&2 || true
+		fail "$1: $(tail -n 1 "$log"), seed $SEED"
+	fi
+	say "$1, seed $SEED: $(tail -n 1 "$log"); $(tail -n 2 "$log" | head -n 1)"
+	assert_no_active_flows
+}
+
 # ---- what proxyd may leave behind ----
 
 # "prog 12", "map 3", "link 7": what proxyd holds in the kernel, and its cgroups. Only ours: other

@@ -41,14 +41,7 @@ upstreams:
   - {name: shadow, endpoints: "127.0.0.1:$SHADOW"}
 END
 start_proxyd -c "$CONFIG"
-if ! "$STORM" --connect "127.0.0.1:$FRONT" --listen "127.0.0.1:$BACK" --connections "$CONNECTIONS" \
-	--seed "$SEED" >"$TMP/storm"; then
-	cat "$TMP/storm" >&2
-	proxyd_status . >&2 || true
-	fail "$(tail -n 1 "$TMP/storm"), seed $SEED"
-fi
-say "seed $SEED: $(tail -n 1 "$TMP/storm"); $(tail -n 2 "$TMP/storm" | head -n 1)"
-assert_no_active_flows
+storm_through "127.0.0.1:$FRONT" "127.0.0.1:$BACK"
 if [[ $WEATHER == mirror ]]; then
 	say "mirrors: $(proxyd_status '.mirrors | tojson')"
 	assert_equal "$(proxyd_status .flows.total)" "$(proxyd_status .mirrors.total)" "mirrors"

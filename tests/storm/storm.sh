@@ -10,8 +10,8 @@
 #   CONNECTIONS  for each address family (default 20000; 5000 under stress)
 #   SEED         of storm and of the lane switches (default random, printed)
 . "$(dirname "$0")/../lib.sh"
-TOOLS=${TOOLS:-$ROOT/build/release/tests/storm}
-[[ -x $TOOLS/storm ]] || fail "$TOOLS/storm is not there: build it first"
+STORM=${TOOLS:-$ROOT/build/release/tests/storm}/storm
+[[ -x $STORM ]] || fail "$STORM is not there: build it first"
 take_lane "$@"
 WEATHER=${2:-calm}
 TEST=$TEST.$WEATHER
@@ -39,16 +39,8 @@ switch) OPTIONS+=(--debug-switch-lanes "$SEED") ;;
 esac
 
 through() { # ADDRESS FRONT BACK
-	local log="$TMP/storm.$1"
 	start_proxyd --listen "$1:$2" --upstream "$1:$3" "${OPTIONS[@]}"
-	if ! "$TOOLS/storm" --connect "$1:$2" --listen "$1:$3" --connections "$CONNECTIONS" \
-		--seed "$SEED" >"$log"; then
-		cat "$log" >&2
-		proxyd_status . >&2 || true
-		fail "$1: $(tail -n 1 "$log"), seed $SEED"
-	fi
-	say "$1, seed $SEED: $(tail -n 1 "$log"); $(tail -n 2 "$log" | head -n 1)"
-	assert_no_active_flows
+	storm_through "$1:$2" "$1:$3"
 	[[ $WEATHER == switch ]] || assert_carried 1
 	stop_proxyd
 }

@@ -28,7 +28,6 @@ steer) INTERCEPT="mode: steer" ROUTE="{upstream: server}" SERVER=7001 ;;
 esac
 
 through() { # ADDRESS
-	local log="$TMP/storm.$1"
 	cat >"$TMP/proxyd.yaml" <<-END
 		lane: $LANE
 		listeners:
@@ -39,14 +38,7 @@ through() { # ADDRESS
 		routes: [$ROUTE]
 	END
 	start_proxyd -c "$TMP/proxyd.yaml"
-	if ! "$STORM" --connect "$1:$ASKED" --listen "$1:$SERVER" --connections "$CONNECTIONS" \
-		--seed "$SEED" >"$log"; then
-		cat "$log" >&2
-		proxyd_status . >&2 || true
-		fail "$1: $(tail -n 1 "$log"), seed $SEED"
-	fi
-	say "$1, seed $SEED: $(tail -n 1 "$log"); $(tail -n 2 "$log" | head -n 1)"
-	assert_no_active_flows
+	storm_through "$1:$ASKED" "$1:$SERVER"
 	# Or it went past proxyd.
 	assert_number "$(proxyd_status .flows.total)" -ge "$CONNECTIONS" "flows through proxyd"
 	assert_carried 1
