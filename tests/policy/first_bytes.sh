@@ -3,6 +3,7 @@
 #
 #   first_bytes.sh kernel|relay|auto
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../nginx.sh"
 . "$(dirname "$0")/../sshd.sh"
 take_lane "$@"
 need_sshd
@@ -17,31 +18,18 @@ free_port REST
 free_port ECHO
 
 start_nginx() {
-	mkdir "$TMP/nginx"
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=tls \
 		-keyout "$TMP/tls.key" -out "$TMP/tls.crt" 2>"$TMP/openssl.log"
-	cat >"$TMP/nginx.conf" <<-END
-		worker_processes 1;
-		pid $TMP/nginx/pid;
-		error_log stderr warn;
-		events { worker_connections 512; }
-		http {
-		    access_log off;
-		    client_body_temp_path $TMP/nginx/body;
-		    proxy_temp_path $TMP/nginx/proxy;
-		    fastcgi_temp_path $TMP/nginx/fastcgi;
-		    uwsgi_temp_path $TMP/nginx/uwsgi;
-		    scgi_temp_path $TMP/nginx/scgi;
-		    server {
-		        listen 127.0.0.1:$TLS ssl;
-		        ssl_certificate $TMP/tls.crt;
-		        ssl_certificate_key $TMP/tls.key;
-		        return 200 "tls\n";
-		    }
-		    server { listen 127.0.0.1:$SHOP; return 200 "shop for \$host\n"; }
-		    server { listen 127.0.0.1:$MAIL; return 200 "mail for \$host\n"; }
-		    server { listen 127.0.0.1:$REST http2; return 200 "rest\n"; }
+	write_nginx_config <<-END
+		server {
+		    listen 127.0.0.1:$TLS ssl;
+		    ssl_certificate $TMP/tls.crt;
+		    ssl_certificate_key $TMP/tls.key;
+		    return 200 "tls\n";
 		}
+		server { listen 127.0.0.1:$SHOP; return 200 "shop for \$host\n"; }
+		server { listen 127.0.0.1:$MAIL; return 200 "mail for \$host\n"; }
+		server { listen 127.0.0.1:$REST http2; return 200 "rest\n"; }
 	END
 	spawn nginx nginx -e stderr -c "$TMP/nginx.conf" -g 'daemon off;'
 	wait_listening "$REST" nginx

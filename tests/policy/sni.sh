@@ -4,6 +4,7 @@
 #
 #   sni.sh kernel|relay|auto
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../nginx.sh"
 take_lane "$@"
 need openssl curl nginx python3
 
@@ -28,29 +29,16 @@ make_certificate() { # FILE NAME...
 
 # Two certificates, each on ports of its own.
 start_nginx() {
-	mkdir "$TMP/nginx"
-	cat >"$TMP/nginx.conf" <<-END
-		worker_processes 1;
-		pid $TMP/nginx/pid;
-		error_log stderr warn;
-		events { worker_connections 512; }
-		http {
-		    access_log off;
-		    client_body_temp_path $TMP/nginx/body;
-		    proxy_temp_path $TMP/nginx/proxy;
-		    fastcgi_temp_path $TMP/nginx/fastcgi;
-		    uwsgi_temp_path $TMP/nginx/uwsgi;
-		    scgi_temp_path $TMP/nginx/scgi;
-		    ssl_certificate $TMP/shop.crt;
-		    ssl_certificate_key $TMP/shop.key;
-		    server { listen 127.0.0.1:$SHOP ssl; return 200 "shop\n"; }
-		    server { listen 127.0.0.1:$SHOP2 ssl http2; return 200 "shop by h2\n"; }
-		    server {
-		        listen 127.0.0.1:$MAIL ssl;
-		        ssl_certificate $TMP/mail.crt;
-		        ssl_certificate_key $TMP/mail.key;
-		        return 200 "mail\n";
-		    }
+	write_nginx_config <<-END
+		ssl_certificate $TMP/shop.crt;
+		ssl_certificate_key $TMP/shop.key;
+		server { listen 127.0.0.1:$SHOP ssl; return 200 "shop\n"; }
+		server { listen 127.0.0.1:$SHOP2 ssl http2; return 200 "shop by h2\n"; }
+		server {
+		    listen 127.0.0.1:$MAIL ssl;
+		    ssl_certificate $TMP/mail.crt;
+		    ssl_certificate_key $TMP/mail.key;
+		    return 200 "mail\n";
 		}
 	END
 	spawn nginx nginx -e stderr -c "$TMP/nginx.conf" -g 'daemon off;'

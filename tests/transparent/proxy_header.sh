@@ -3,6 +3,7 @@
 #
 #   proxy_header.sh kernel|relay|auto
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../nginx.sh"
 take_lane "$@"
 need curl haproxy jq nginx python3
 
@@ -62,24 +63,12 @@ upstreams:
 END
 
 # nginx says whom it takes for the client.
-mkdir "$TMP/nginx"
-cat >"$TMP/nginx.conf" <<END
-worker_processes 1;
-pid $TMP/nginx/pid;
-error_log stderr warn;
-events { worker_connections 512; }
-http {
-    log_format checks '\$http_user_agent from \$proxy_protocol_addr is \$status';
+write_nginx_config <<END
+log_format checks '\$http_user_agent from \$proxy_protocol_addr is \$status';
+server {
+    listen 127.0.0.1:$WEB proxy_protocol;
     access_log $TMP/access.log checks;
-    client_body_temp_path $TMP/nginx/body;
-    proxy_temp_path $TMP/nginx/proxy;
-    fastcgi_temp_path $TMP/nginx/fastcgi;
-    uwsgi_temp_path $TMP/nginx/uwsgi;
-    scgi_temp_path $TMP/nginx/scgi;
-    server {
-        listen 127.0.0.1:$WEB proxy_protocol;
-        return 200 "\$proxy_protocol_addr to \$proxy_protocol_server_port\n";
-    }
+    return 200 "\$proxy_protocol_addr to \$proxy_protocol_server_port\n";
 }
 END
 spawn nginx nginx -e stderr -c "$TMP/nginx.conf" -g 'daemon off;'
