@@ -6,9 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#ifdef HAVE_SYSTEMD
-#include <systemd/sd-daemon.h>
-#endif
 
 #include "commands.h"
 #include "direct/lane.h"
@@ -18,15 +15,6 @@
 #include "direct/settings.h"
 #include "log.h"
 #include "proxy.h"
-
-static void notify_systemd(const char *state)
-{
-#ifdef HAVE_SYSTEMD
-	sd_notify(0, state);
-#else
-	(void)state;
-#endif
-}
 
 static void print(const struct direct_settings *settings, const struct direct_report *report)
 {

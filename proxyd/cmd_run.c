@@ -34,7 +34,7 @@ struct run {
 	bool draining;
 };
 
-static void notify_systemd(const char *state)
+void notify_systemd(const char *state)
 {
 #ifdef HAVE_SYSTEMD
 	sd_notify(0, state);

@@ -20,4 +20,7 @@ struct settings;
 /* `proxyd run` by settings. Returns the exit status. */
 int run_proxy(const struct settings *settings);
 
+/* Tell a unit of Type=notify; nothing where proxyd does without libsystemd. */
+void notify_systemd(const char *state);
+
 #endif
