@@ -7,6 +7,7 @@ if [[ -z ${NAMESPACE-} ]] && ((EUID == 0)); then
 	NAMESPACE=ours exec unshare --net "$0" "$@"
 fi
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../nginx.sh"
 need_root
 ip link set lo up
 take_lane "$@"
@@ -48,25 +49,11 @@ sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.server.rp_filter=0
 
 spawn echo nsenter "$IN_SERVER" python3 "$PEERS" serve "$BACK"
 wait_until 60 grep -q ready "$TMP/echo.log" || fail "the server is not ready"
-mkdir "$TMP/nginx" "$TMP/www"
-head -c 3000000 /dev/urandom >"$TMP/www/file"
-cat >"$TMP/nginx.conf" <<END
-worker_processes 1;
-user root;
-pid $TMP/nginx/pid;
-error_log stderr warn;
-events { worker_connections 512; }
-http {
-    log_format who '\$remote_addr \$remote_port \$status';
-    access_log $TMP/access.log who;
-    client_body_temp_path $TMP/nginx/body;
-    proxy_temp_path $TMP/nginx/proxy;
-    fastcgi_temp_path $TMP/nginx/fastcgi;
-    uwsgi_temp_path $TMP/nginx/uwsgi;
-    scgi_temp_path $TMP/nginx/scgi;
-    server { listen $HTTP; listen [::]:$HTTP; root $TMP/www; }
-}
+write_nginx_config <<END
+log_format who '\$remote_addr \$remote_port \$status';
+server { listen $HTTP; listen [::]:$HTTP; root $TMP/www; access_log $TMP/access.log who; }
 END
+head -c 3000000 /dev/urandom >"$TMP/www/file"
 spawn nginx nsenter "$IN_SERVER" nginx -e stderr -c "$TMP/nginx.conf" -g 'daemon off;'
 serves() { [[ -n $(nsenter "$IN_SERVER" ss -Hltn "sport = :$HTTP") ]]; }
 wait_until 60 serves || fail "nginx does not listen"
