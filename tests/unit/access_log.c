@@ -11,6 +11,7 @@
 
 #include "control/access_log.h"
 #include "stats.h"
+#include "unit/address.h"
 
 TestSuite(access_log, .timeout = 100);
 
@@ -27,11 +28,10 @@ static struct access_entry example(void)
 		.ended_by = 2,
 		.opened = true,
 	};
-	const char *why;
 
-	address_parse("[fe80::1%lo]:65535", &entry.account.client, &why);
-	address_parse("[::ffff:192.0.2.1]:80", &entry.account.endpoint, &why);
-	address_parse("192.0.2.2:1", &entry.account.source, &why);
+	entry.account.client = address_of("[fe80::1%lo]:65535");
+	entry.account.endpoint = address_of("[::ffff:192.0.2.1]:80");
+	entry.account.source = address_of("192.0.2.2:1");
 	return entry;
 }
 

@@ -238,9 +238,9 @@ Test(maglev, mapped_addresses_are_the_same_source, .fini = close_pool)
 		struct address plain, mapped;
 
 		snprintf(text, sizeof(text), "192.0.2.%u:1", i);
-		plain = pool_address(text);
+		plain = address_of(text);
 		snprintf(text, sizeof(text), "[::ffff:192.0.2.%u]:2", i);
-		mapped = pool_address(text);
+		mapped = address_of(text);
 		cr_assert_eq(pool_visit(&pool, &plain), pool_visit(&pool, &mapped));
 	}
 }

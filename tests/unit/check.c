@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "ward.h"
 
 /* The first result in a mode, with the usual checks. */
@@ -306,10 +307,9 @@ Test(check, port_of_its_own)
 Test(check, source_address)
 {
 	struct ward ward;
-	const char *why;
 
 	ward_open(&ward);
-	cr_assert_eq(address_parse("127.0.0.77:1", &ward.config.tcp.source.address, &why), 0);
+	ward.config.tcp.source.address = address_of("127.0.0.77:1");
 	ward.config.tcp.source.address.ipv4.sin_port = 0;
 	ward_start(&ward);
 	ward_expect(&ward, 1, true, "HTTP 200");

@@ -4,28 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "policy/cidr.h"
+#include "unit/address.h"
 #include "unit/seed.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-static struct cidr parsed(const char *text)
-{
-	struct cidr cidr = {0};
-	const char *why = "";
-
-	cr_assert_eq(cidr_parse(text, &cidr, &why), 0, "'%s': %s", text, why);
-	return cidr;
-}
-
-static struct address address(const char *text)
-{
-	struct address address;
-	const char *why = "";
-
-	cr_assert_eq(address_parse(text, &address, &why), 0, "'%s': %s", text, why);
-	return address;
-}
 
 Test(cidr, is_written_as_it_is_read)
 {
@@ -48,11 +30,11 @@ Test(cidr, is_written_as_it_is_read)
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		struct cidr cidr = parsed(cases[i][0]);
+		struct cidr cidr = cidr_of(cases[i][0]);
 		char text[CIDR_TEXT];
 
 		cr_expect_str_eq(cidr_format(&cidr, text), cases[i][1]);
-		struct cidr again = parsed(text);
+		struct cidr again = cidr_of(text);
 		cr_expect_eq(memcmp(&cidr, &again, sizeof(cidr)), 0, "%s", text);
 	}
 }
@@ -133,9 +115,9 @@ Test(cidr, holds)
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		struct cidr ranges[2] = {parsed("198.51.100.1"), parsed(cases[i].range)};
+		struct cidr ranges[2] = {cidr_of("198.51.100.1"), cidr_of(cases[i].range)};
 		struct cidr_list list = {ranges, 2};
-		struct address held = address(cases[i].address);
+		struct address held = address_of(cases[i].address);
 
 		cr_expect_eq(cidr_list_holds(&list, &held), cases[i].held, "%s, %s", cases[i].range,
 			     cases[i].address);

@@ -6,6 +6,7 @@
 
 #include "control/connections.h"
 #include "flow/roll.h"
+#include "unit/address.h"
 
 #define MANY 1000U
 
@@ -64,10 +65,9 @@ static struct account example(void)
 		.reasons = {SL_REASON_NONE, SL_REASON_PROGRAM},
 		.listener = "web",
 	};
-	const char *why;
 
-	address_parse("[2001:db8::1]:80", &account.client, &why);
-	address_parse("127.0.0.1:8080", &account.endpoint, &why);
+	account.client = address_of("[2001:db8::1]:80");
+	account.endpoint = address_of("127.0.0.1:8080");
 	return account;
 }
 

@@ -66,7 +66,7 @@ static void resolve(unsigned int index, const struct resolved *addresses, unsign
 
 static struct resolved address(const char *text)
 {
-	return (struct resolved){.address = pool_address(text)};
+	return (struct resolved){.address = address_of(text)};
 }
 
 Test(members, a_reload_keeps_what_stays)

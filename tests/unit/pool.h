@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "policy/upstream.h"
+#include "unit/address.h"
 #include "unit/seed.h"
 
 /* An upstream to pick from: 10.0.0.1:80 and so on, by default all of weight 1. */
@@ -21,19 +22,10 @@ struct pool {
 	struct rng rng;
 };
 
-static inline struct address pool_address(const char *text)
-{
-	struct address address;
-	const char *why;
-
-	cr_assert_eq(address_parse(text, &address, &why), 0, "%s: %s", text, why);
-	return address;
-}
-
 /* A client, one of 2^24. */
 static inline struct address pool_source(uint32_t number)
 {
-	struct address source = pool_address("172.0.0.0:1");
+	struct address source = address_of("172.0.0.0:1");
 
 	source.ipv4.sin_addr.s_addr = htonl(0xac000000 | (number & 0xffffff));
 	source.ipv4.sin_port = htons((uint16_t)(number * 7 + 1));
@@ -50,7 +42,7 @@ static inline struct config_endpoint *pool_add(struct pool *pool, uint32_t weigh
 	*endpoint = (struct config_endpoint){
 		.kind = ENDPOINT_ADDRESS,
 		.text = pool->texts[i],
-		.address = pool_address(pool->texts[i]),
+		.address = address_of(pool->texts[i]),
 		.weight = weight,
 	};
 	return endpoint;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "intake/proxy_header.h"
+#include "unit/address.h"
 #include "unit/corpus.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -166,15 +167,6 @@ Test(proxy_header, corpus)
 		free(file.bytes);
 	}
 	corpus_expect_count("proxy_header", COUNT(answers));
-}
-
-static struct address address_of(const char *text)
-{
-	struct address address = {.length = 0};
-	const char *why;
-
-	cr_assert(!*text || !address_parse(text, &address, &why), "%s: %s", text, why);
-	return address;
 }
 
 /* Byte for byte what HAProxy writes. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "policy/route.h"
+#include "unit/address.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -43,24 +44,6 @@ Test(route, names)
 	for (size_t i = 0; i < COUNT(cases); i++)
 		cr_expect_eq(route_name_fits(cases[i].pattern, cases[i].name), cases[i].fits,
 			     "'%s' for '%s'", cases[i].pattern, cases[i].name);
-}
-
-static struct address address_of(const char *text)
-{
-	struct address address = {.length = 0};
-	const char *why;
-
-	cr_assert(!*text || !address_parse(text, &address, &why), "%s: %s", text, why);
-	return address;
-}
-
-static struct cidr range_of(const char *text)
-{
-	struct cidr range;
-	const char *why;
-
-	cr_assert(!cidr_parse(text, &range, &why), "%s: %s", text, why);
-	return range;
 }
 
 /* A connection to listener "web" from 10.1.2.3; "" for an original destination that is not known.
@@ -110,7 +93,7 @@ Test(route, none)
 
 Test(route, first_match_wins)
 {
-	struct cidr lan = range_of("10.0.0.0/8");
+	struct cidr lan = cidr_of("10.0.0.0/8");
 	struct config_route routes[] = {
 		{.name = "other listener", .match.listeners = NAMES("mail", "webmail")},
 		{.name = "lan", .match.sources = {.items = &lan, .count = 1}},
@@ -120,7 +103,7 @@ Test(route, first_match_wins)
 	struct config config = {.routes = routes, .route_count = COUNT(routes)};
 
 	expect_found(&config, "", NULL, "lan");
-	lan = range_of("10.9.0.0/16");
+	lan = cidr_of("10.9.0.0/16");
 	expect_found(&config, "", NULL, "all");
 	routes[0].match.listeners.items[1] = "web";
 	expect_found(&config, "", NULL, "other listener");
@@ -129,7 +112,7 @@ Test(route, first_match_wins)
 /* Any member of a list, but something of every list. */
 Test(route, destination)
 {
-	struct cidr nets[] = {range_of("192.0.2.0/24"), range_of("2001:db8::/32")};
+	struct cidr nets[] = {cidr_of("192.0.2.0/24"), cidr_of("2001:db8::/32")};
 	struct port_range ports[] = {{443, 443}, {8000, 8010}};
 	struct config_route route = {
 		.name = "net",
@@ -147,7 +130,7 @@ Test(route, destination)
 	expect_found(&config, "192.0.3.7:443", NULL, "");
 	expect_found(&config, "[2001:db9::7]:443", NULL, "");
 	expect_found(&config, "", NULL, "");
-	nets[0] = range_of("0.0.0.0/0");
+	nets[0] = cidr_of("0.0.0.0/0");
 	expect_found(&config, "198.51.100.1:443", NULL, "net");
 	route.match.destinations.count = 0;
 	expect_found(&config, "", NULL, "");
@@ -171,7 +154,7 @@ static const struct config_match asking[] = {
 /* Only a route that all else leads to may have a client waited for. */
 Test(route, asks_for_first_bytes_only_when_it_depends_on_them)
 {
-	struct cidr strangers = range_of("192.0.2.0/24");
+	struct cidr strangers = cidr_of("192.0.2.0/24");
 	struct port_range port = {443, 443};
 
 	for (size_t i = 0; i < COUNT(asking); i++) {

@@ -455,7 +455,7 @@ Test(upstream, commands_find_their_endpoint)
 
 	pool_init(&pool, BALANCE_ROUND_ROBIN, 2);
 	pool.endpoints[1].text = text;
-	pool.endpoints[1].address = pool_address(text);
+	pool.endpoints[1].address = address_of(text);
 	pool_open(&pool);
 	cr_expect_eq(upstream_drain(pool.upstream, "10.0.0.9:80", true), -ENOENT);
 	cr_expect_eq(upstream_set_weight(pool.upstream, "10.0.0.9:80", 1), -ENOENT);

@@ -92,7 +92,7 @@ static void resolve_some(struct rng *rng, uint64_t now)
 		char text[32];
 
 		snprintf(text, sizeof(text), "10.0.1.%u:80", rng_range(rng, 1, 8));
-		answer[i] = (struct resolved){.address = pool_address(text)};
+		answer[i] = (struct resolved){.address = address_of(text)};
 	}
 	cr_assert_eq(upstream_resolved(pool.upstream, 0, answer, count, now), 0);
 }

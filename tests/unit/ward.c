@@ -4,6 +4,8 @@
 #include <dirent.h>
 #include <stdio.h>
 
+#include "address.h"
+
 struct turn turns[WARD_TURNS];
 unsigned int turn_count, most_descriptors;
 
@@ -48,13 +50,12 @@ void __wrap_endpoint_set_health(struct endpoint *endpoint, bool up, const char *
 void ward_add_endpoint(struct ward *ward, const char *host, unsigned int port)
 {
 	unsigned int index = ward->config.endpoint_count++;
-	struct config_endpoint *endpoint = &ward->endpoints[index];
-	const char *why = "";
 
 	snprintf(ward->texts[index], sizeof(ward->texts[index]), "%s:%u", host, port);
-	*endpoint = (struct config_endpoint){
-		.kind = ENDPOINT_ADDRESS, .text = ward->texts[index], .weight = 1};
-	cr_assert_eq(address_parse(endpoint->text, &endpoint->address, &why), 0, "%s", why);
+	ward->endpoints[index] = (struct config_endpoint){.kind = ENDPOINT_ADDRESS,
+							  .text = ward->texts[index],
+							  .address = address_of(ward->texts[index]),
+							  .weight = 1};
 }
 
 void ward_open(struct ward *ward)
