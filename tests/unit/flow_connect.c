@@ -149,18 +149,23 @@ Test(connect, refused_by_all_resets_the_client_at_once)
 	stage_close(&stage);
 }
 
-Test(connect, timeout_takes_the_next_endpoint)
+/* The first endpoint, or the only one, does not answer. */
+static void open_silent(struct trial *stage, uint64_t timeout, bool alone)
 {
 	struct settings settings;
-	struct trial stage;
-	struct ends ends;
-	int backend;
 
 	stage_settings(&settings);
-	settings.connect_timeout = 300;
+	settings.connect_timeout = timeout;
 	stage_add_silent(&settings);
-	backend = stage_add_endpoint(&settings);
-	stage_start(&stage, &settings, backend);
+	stage_start(stage, &settings, alone ? -1 : stage_add_endpoint(&settings));
+}
+
+Test(connect, timeout_takes_the_next_endpoint)
+{
+	struct trial stage;
+	struct ends ends;
+
+	open_silent(&stage, 300, false);
 	cr_assert_eq(trial_connect(&stage, &ends, false), 0);
 	/* What the client sends meanwhile must not be lost. */
 	cr_assert_eq(trial_send(ends.client, 0, 1000), 0);
@@ -175,16 +180,10 @@ Test(connect, timeout_takes_the_next_endpoint)
 /* The client has sent all and its end before there was anyone to send it to. */
 Test(connect, half_close_while_connecting)
 {
-	struct settings settings;
 	struct trial stage;
 	struct ends ends;
-	int backend;
 
-	stage_settings(&settings);
-	settings.connect_timeout = 300;
-	stage_add_silent(&settings);
-	backend = stage_add_endpoint(&settings);
-	stage_start(&stage, &settings, backend);
+	open_silent(&stage, 300, false);
 	cr_assert_eq(trial_connect(&stage, &ends, false), 0);
 	cr_assert_eq(trial_send(ends.client, 0, 100000), 0);
 	cr_assert_eq(shutdown(ends.client, SHUT_WR), 0);
@@ -199,15 +198,11 @@ Test(connect, half_close_while_connecting)
 
 Test(connect, timeout_of_all_resets_the_client)
 {
-	struct settings settings;
 	struct trial stage;
 	struct ends ends;
 	uint64_t start, took;
 
-	stage_settings(&settings);
-	settings.connect_timeout = 400;
-	stage_add_silent(&settings);
-	stage_start(&stage, &settings, -1);
+	open_silent(&stage, 400, true);
 	start = stage_now_ms();
 	cr_assert_eq(trial_connect(&stage, &ends, false), 0);
 	cr_expect(stage_was_reset(ends.client));
@@ -220,14 +215,10 @@ Test(connect, timeout_of_all_resets_the_client)
 
 Test(connect, is_given_up_when_the_client_resets)
 {
-	struct settings settings;
 	struct trial stage;
 	struct ends ends;
 
-	stage_settings(&settings);
-	settings.connect_timeout = 3600 * 1000;
-	stage_add_silent(&settings);
-	stage_start(&stage, &settings, -1);
+	open_silent(&stage, 3600 * 1000, true);
 	cr_assert_eq(trial_connect(&stage, &ends, false), 0);
 	cr_assert(stage_wait(&stage_stats(&stage)->flows_active, 1, 20000));
 	stage_reset(&ends.client);
