@@ -192,21 +192,51 @@ static int open_sockets(struct proxy *proxy, struct plan *plan, const struct con
 	return err;
 }
 
+/* All that can fail of having the workers follow a plan; on failure some mails are made. */
+static int prepare_workers(struct proxy *proxy, struct plan *plan, struct sockets *sockets,
+			   struct mail **mails)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; !err && i < proxy->shared.worker_count; i++) {
+		int *listening = sockets->items + (size_t)i * sockets->listeners;
+
+		err = worker_prepare(proxy->shared.workers[i], plan, listening, &mails[i]);
+		memset(listening, -1, sockets->listeners * sizeof(*listening));
+	}
+	return err;
+}
+
+static void send_mails(struct proxy *proxy, struct mail **mails)
+{
+	for (unsigned int i = 0; i < proxy->shared.worker_count; i++)
+		worker_send(proxy->shared.workers[i], mails[i]);
+}
+
+static void abandon_mails(const struct proxy *proxy, struct mail **mails)
+{
+	for (unsigned int i = 0; i < proxy->shared.worker_count; i++)
+		worker_abandon(mails[i]);
+}
+
 static int make_workers(struct proxy *proxy, struct sockets *sockets)
 {
-	for (uint32_t i = 0; i < sockets->workers; i++) {
-		int *listening = sockets->items + (size_t)i * sockets->listeners;
-		int err = worker_new(&proxy->shared, i, proxy->plan, listening,
-				     &proxy->shared.workers[i]);
+	struct mail *mails[SL_WORKERS_MAX] = {0};
+	int err = 0;
 
-		memset(listening, -1, sockets->listeners * sizeof(*listening));
-		if (err) {
-			log_error("cannot make a worker: %s", strerror(-err));
-			return err;
-		}
-		proxy->shared.worker_count++;
+	for (uint32_t i = 0; !err && i < sockets->workers; i++) {
+		err = worker_new(&proxy->shared, i, proxy->plan, &proxy->shared.workers[i]);
+		proxy->shared.worker_count += !err;
 	}
-	return 0;
+	if (!err)
+		err = prepare_workers(proxy, proxy->plan, sockets, mails);
+	if (!err) {
+		send_mails(proxy, mails);
+		return 0;
+	}
+	abandon_mails(proxy, mails);
+	log_error("cannot make a worker: %s", strerror(-err));
+	return err;
 }
 
 int proxy_listen(struct proxy *proxy, uint16_t *ports)
@@ -269,23 +299,16 @@ static void await_workers(struct proxy *proxy, struct worker *const *workers, un
 		log_warning("%u workers have not answered within %d s", late, OBEY_S);
 }
 
-static int switch_plan(struct proxy *proxy, struct plan *plan, bool *listening,
-		       struct sockets *sockets)
+/* Nothing of this can fail. */
+static void switch_plan(struct proxy *proxy, struct plan *plan, bool *listening,
+			struct mail **mails)
 {
 	struct plan *before = proxy->plan;
-	int err = 0;
 
 	mention_fixed(before->config, plan->config);
 	mention_relayed(proxy, plan->config);
 	plan_release(before, plan);
-	for (unsigned int i = 0; i < proxy->shared.worker_count; i++) {
-		int *items = sockets->items + (size_t)i * sockets->listeners;
-		int failed = worker_follow(proxy->shared.workers[i], plan, items);
-
-		err = failed ? failed : err;
-		if (!failed)
-			memset(items, -1, sockets->listeners * sizeof(*items));
-	}
+	send_mails(proxy, mails);
 	await_workers(proxy, proxy->shared.workers, proxy->shared.worker_count);
 	for (unsigned int i = 0; i < plan->config->listener_count; i++)
 		listening[i] = true;
@@ -294,7 +317,6 @@ static int switch_plan(struct proxy *proxy, struct plan *plan, bool *listening,
 	proxy->plan = plan;
 	plan_forget(before);
 	plan_unref(before);
-	return err;
 }
 
 /* As before. What was drained accepts no more, and must not intercept either. */
@@ -312,6 +334,7 @@ static void abandon(struct proxy *proxy, struct plan *plan)
 int proxy_follow(struct proxy *proxy, struct config *config)
 {
 	bool *listening = calloc(config->listener_count + 1, sizeof(bool));
+	struct mail *mails[SL_WORKERS_MAX] = {0};
 	struct access_target target;
 	struct sockets sockets = {0};
 	struct plan *plan = NULL;
@@ -327,6 +350,8 @@ int proxy_follow(struct proxy *proxy, struct config *config)
 		err = access_log_prepare(proxy->shared.access_log, &target);
 	if (!err)
 		err = open_sockets(proxy, plan, proxy->plan->config, &sockets);
+	if (!err)
+		err = prepare_workers(proxy, plan, &sockets, mails);
 	if (!err) {
 		err = plan_commit(plan, worker_now_ms());
 		if (err)
@@ -334,16 +359,17 @@ int proxy_follow(struct proxy *proxy, struct config *config)
 	}
 	if (err) {
 		access_target_close(&target);
+		abandon_mails(proxy, mails);
 		close_sockets(&sockets);
 		plan_unref(plan);
 		free(listening);
 		return err;
 	}
 	access_log_follow(proxy->shared.access_log, &target);
-	err = switch_plan(proxy, plan, listening, &sockets);
+	switch_plan(proxy, plan, listening, mails);
 	close_sockets(&sockets);
 	proxy->reloads++;
-	return err;
+	return 0;
 }
 
 int proxy_drain_listener(struct proxy *proxy, const char *name)

@@ -29,8 +29,8 @@ struct mail {
 	STAILQ_ENTRY(mail) entry;
 	struct look *look;     /* a reference; NULL: none */
 	struct plan *plan;     /* a reference; NULL: none */
+	struct door **doors;   /* with a plan */
 	unsigned int listener; /* index, without a plan */
-	int listening[];       /* with a plan */
 };
 
 /* xorshift64* (Vigna, 2014) */
@@ -171,23 +171,13 @@ static void abort_all(struct worker *worker)
 	}
 }
 
-static void follow(struct worker *worker, struct plan *plan, const int *listening)
+static void follow(struct worker *worker, struct plan *plan, struct door **doors)
 {
 	struct plan *before = worker->plan;
-	int err = acceptor_follow(worker->acceptor, plan->config, listening);
 
-	if (err)
-		log_error("worker %u: cannot listen as configured: %s", worker->index,
-			  strerror(-err));
+	acceptor_follow(worker->acceptor, plan->config, doors);
 	worker->plan = plan;
 	plan_unref(before);
-}
-
-static void close_sockets(const int *sockets, unsigned int count)
-{
-	for (unsigned int i = 0; i < count; i++)
-		if (sockets[i] >= 0)
-			close(sockets[i]);
 }
 
 static void show(const struct worker *worker, struct look *look)
@@ -202,10 +192,10 @@ static void obey_mail(struct worker *worker, struct mail *mail)
 	if (!mail->plan) {
 		acceptor_close(worker->acceptor, mail->listener, true);
 	} else if (worker->draining) {
-		close_sockets(mail->listening, mail->plan->config->listener_count);
+		acceptor_abandon(mail->doors, mail->plan->config->listener_count);
 		plan_unref(mail->plan);
 	} else {
-		follow(worker, mail->plan, mail->listening);
+		follow(worker, mail->plan, mail->doors);
 	}
 	atomic_fetch_add(&worker->obeyed, 1);
 	sem_post(worker->proxy->obeyed);
@@ -273,7 +263,7 @@ void worker_stop(struct worker *worker)
 	request(worker, REQUEST_STOP);
 }
 
-static void send_mail(struct worker *worker, struct mail *mail)
+void worker_send(struct worker *worker, struct mail *mail)
 {
 	atomic_fetch_add(&worker->ordered, !mail->look);
 	pthread_mutex_lock(&worker->mail_lock);
@@ -289,7 +279,7 @@ int worker_drain_listener(struct worker *worker, unsigned int listener)
 	if (!mail)
 		return -ENOMEM;
 	mail->listener = listener;
-	send_mail(worker, mail);
+	worker_send(worker, mail);
 	return 0;
 }
 
@@ -300,21 +290,37 @@ int worker_look(struct worker *worker, struct look *look)
 	if (!mail)
 		return -ENOMEM;
 	mail->look = look_ref(look);
-	send_mail(worker, mail);
+	worker_send(worker, mail);
 	return 0;
 }
 
-int worker_follow(struct worker *worker, struct plan *plan, const int *listening)
+int worker_prepare(struct worker *worker, struct plan *plan, const int *listening,
+		   struct mail **out)
 {
-	size_t size = plan->config->listener_count * sizeof(*listening);
-	struct mail *mail = calloc(1, sizeof(*mail) + size);
+	struct door **doors;
+	struct mail *mail;
+	int err = acceptor_prepare(worker->acceptor, plan->config, listening, &doors);
 
-	if (!mail)
+	if (err)
+		return err;
+	mail = calloc(1, sizeof(*mail));
+	if (!mail) {
+		acceptor_abandon(doors, plan->config->listener_count);
 		return -ENOMEM;
+	}
 	mail->plan = plan_ref(plan);
-	memcpy(mail->listening, listening, size);
-	send_mail(worker, mail);
+	mail->doors = doors;
+	*out = mail;
 	return 0;
+}
+
+void worker_abandon(struct mail *mail)
+{
+	if (!mail)
+		return;
+	acceptor_abandon(mail->doors, mail->plan->config->listener_count);
+	plan_unref(mail->plan);
+	free(mail);
 }
 
 /* --- Life -------------------------------------------------------------------------------- */
@@ -385,15 +391,13 @@ static void init_lists(struct worker *worker)
 }
 
 int worker_new(const struct proxy_shared *proxy, uint32_t index, struct plan *plan,
-	       const int *listening, struct worker **out)
+	       struct worker **out)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
 	int err;
 
-	if (!worker) {
-		close_sockets(listening, plan->config->listener_count);
+	if (!worker)
 		return -ENOMEM;
-	}
 	worker->proxy = proxy;
 	worker->index = index;
 	worker->plan = plan_ref(plan);
@@ -411,10 +415,6 @@ int worker_new(const struct proxy_shared *proxy, uint32_t index, struct plan *pl
 				&worker->stats.errors[ERROR_ACCEPT],
 				kernel_lane_enrols(proxy->kernel_lane) ? proxy->kernel_lane : NULL},
 			&worker->acceptor);
-	if (!err)
-		err = acceptor_follow(worker->acceptor, plan->config, listening);
-	else
-		close_sockets(listening, plan->config->listener_count);
 	if (err) {
 		worker_free(worker);
 		return err;

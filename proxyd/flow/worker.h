@@ -89,12 +89,9 @@ struct worker {
 	pthread_t thread;
 };
 
-/*
- * Make a worker that listens on the given sockets, one for each of the plan's listeners; takes them
- * over whatever it returns. Returns 0 or -errno.
- */
+/* Make a worker that goes by the plan; worker_prepare() has it listen. Returns 0 or -errno. */
 int worker_new(const struct proxy_shared *proxy, uint32_t index, struct plan *plan,
-	       const int *listening, struct worker **out);
+	       struct worker **out);
 
 /* Start the thread. Returns 0 or -errno. */
 int worker_start(struct worker *worker);
@@ -106,10 +103,15 @@ void worker_drain(struct worker *worker);
 void worker_stop(struct worker *worker);
 
 /*
- * From any thread: take new connections by this plan, of which the worker takes a reference, with
- * `listening` as for acceptor_follow(), which is taken over. Returns 0 or -ENOMEM.
+ * From any thread: all that can fail of taking new connections by this plan, of which a reference
+ * is taken; `listening` as for acceptor_prepare(). Returns 0 or -errno.
  */
-int worker_follow(struct worker *worker, struct plan *plan, const int *listening);
+int worker_prepare(struct worker *worker, struct plan *plan, const int *listening,
+		   struct mail **out);
+
+/* From any thread: do so, or not after all (NULL is ignored). Both take the mail over. */
+void worker_send(struct worker *worker, struct mail *mail);
+void worker_abandon(struct mail *mail);
 
 /* From any thread: close the plan's listener of that index. Returns 0 or -ENOMEM. */
 int worker_drain_listener(struct worker *worker, unsigned int listener);

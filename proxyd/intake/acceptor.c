@@ -123,7 +123,8 @@ static void close_door(struct door *door, bool accept)
 	free(door);
 }
 
-static int open_door(struct acceptor *acceptor, int fd, struct door **out)
+/* Takes `fd` over whatever it returns. Nobody is let in yet. */
+static int make_door(struct acceptor *acceptor, int fd, struct door **out)
 {
 	struct door *door = calloc(1, sizeof(*door));
 
@@ -131,9 +132,9 @@ static int open_door(struct acceptor *acceptor, int fd, struct door **out)
 		door->acceptor = acceptor;
 		door->address.length = sizeof(door->address.ipv6);
 		getsockname(fd, &door->address.any, &door->address.length);
-		door->listener =
-			evconnlistener_new(acceptor->options.base, on_accept, door,
-					   LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+		door->listener = evconnlistener_new(
+			acceptor->options.base, on_accept, door,
+			LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_DISABLED, 0, fd);
 	}
 	if (!door || !door->listener) {
 		close(fd);
@@ -182,26 +183,57 @@ static struct door *keep(struct acceptor *before, const struct config_listener *
 	return NULL;
 }
 
-int acceptor_follow(struct acceptor *acceptor, const struct config *config, const int *listening)
+void acceptor_abandon(struct door **doors, unsigned int count)
+{
+	for (unsigned int i = 0; doors && i < count; i++)
+		if (doors[i])
+			close_door(doors[i], false);
+	free(doors);
+}
+
+int acceptor_prepare(struct acceptor *acceptor, const struct config *config, const int *listening,
+		     struct door ***out)
+{
+	struct door **doors = calloc(config->listener_count + 1, sizeof(struct door *));
+	int err = doors ? 0 : -ENOMEM;
+
+	for (unsigned int i = 0; i < config->listener_count; i++) {
+		if (listening[i] >= 0 && err)
+			close(listening[i]);
+		else if (listening[i] >= 0)
+			err = make_door(acceptor, listening[i], &doors[i]);
+	}
+	if (err)
+		acceptor_abandon(doors, config->listener_count);
+	else
+		*out = doors;
+	return err;
+}
+
+/* Without memory for the event, again in a while. */
+static void open_door(struct acceptor *acceptor, struct door *door)
+{
+	const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_MS * 1000};
+
+	if (evconnlistener_enable(door->listener))
+		evtimer_add(acceptor->resume, &pause);
+}
+
+void acceptor_follow(struct acceptor *acceptor, const struct config *config, struct door **doors)
 {
 	struct acceptor before = *acceptor;
-	int err = 0, failed = 0;
 
 	acceptor->count = 0;
-	acceptor->doors = calloc(config->listener_count + 1, sizeof(struct door *));
+	acceptor->doors = doors;
 	for (unsigned int i = 0; i < config->listener_count; i++) {
-		struct door *door = NULL;
+		struct door *door = doors[i];
 
-		if (!acceptor->doors && listening[i] >= 0)
-			close(listening[i]);
-		else if (acceptor->doors && listening[i] >= 0)
-			err = open_door(acceptor, listening[i], &door);
-		else if (acceptor->doors)
+		if (door)
+			open_door(acceptor, door);
+		else
 			door = keep(&before, &config->listeners[i]);
-		if (!door) {
-			failed = err ? err : failed;
+		if (!door)
 			continue;
-		}
 		door->index = i;
 		acceptor->doors[acceptor->count++] = door;
 	}
@@ -209,7 +241,6 @@ int acceptor_follow(struct acceptor *acceptor, const struct config *config, cons
 		if (before.doors[i])
 			close_door(before.doors[i], true);
 	free(before.doors);
-	return acceptor->doors ? failed : -ENOMEM;
 }
 
 void acceptor_close(struct acceptor *acceptor, unsigned int listener, bool accept)

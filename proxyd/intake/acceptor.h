@@ -12,6 +12,7 @@
 #include "stats.h"
 
 struct acceptor;
+struct door; /* a listening socket */
 
 /* A client was accepted by the plan's listener of that index. Takes `fd` over. */
 typedef void acceptor_cb(void *user, unsigned int listener, int fd, const struct address *client);
@@ -30,11 +31,21 @@ struct acceptor_options {
 int acceptor_new(const struct acceptor_options *options, struct acceptor **out);
 
 /*
- * Listen for another plan. `listening` has for each of its listeners a new socket, which is taken
- * over, or -1: go on with the one for that address. What the plan does not have is closed when the
- * connections that wait there have been accepted. Returns 0 or -errno.
+ * From any thread: make what another plan needs for acceptor_follow(). `listening` has for each of
+ * its listeners a new socket, which is taken over whatever this returns, or -1: go on with the one
+ * for that address. Returns 0 or -errno.
  */
-int acceptor_follow(struct acceptor *acceptor, const struct config *config, const int *listening);
+int acceptor_prepare(struct acceptor *acceptor, const struct config *config, const int *listening,
+		     struct door ***out);
+
+/* From any thread: the `count` listeners' doors are not needed after all. NULL is ignored. */
+void acceptor_abandon(struct door **doors, unsigned int count);
+
+/*
+ * Listen for the plan that these doors, which are taken over, were prepared for. What it does not
+ * have is closed when the connections that wait there have been accepted.
+ */
+void acceptor_follow(struct acceptor *acceptor, const struct config *config, struct door **doors);
 
 /* Close one listener's socket, or all. `accept` what waits there: closing would reset it. */
 void acceptor_close(struct acceptor *acceptor, unsigned int listener, bool accept);

@@ -47,7 +47,7 @@ struct shard {
 };
 
 /* What the config says, in the form that it is asked for. */
-struct rules {
+struct limit_rules {
 	struct cidr_list allow;
 	struct cidr_list deny;
 	uint64_t max_flows;
@@ -60,7 +60,7 @@ struct limit {
 	char *name;
 	atomic_uint references;
 	pthread_rwlock_t lock; /* of the rules */
-	struct rules rules;
+	struct limit_rules *rules;
 	_Atomic uint64_t flows;
 	_Atomic uint64_t turned_away[VERDICTS];
 	uint8_t secret[16];
@@ -81,35 +81,36 @@ static int copy_list(const struct cidr_list *from, struct cidr_list *to)
 	return 0;
 }
 
-static void clear_rules(struct rules *rules)
+void limit_rules_free(struct limit_rules *rules)
 {
+	if (!rules)
+		return;
 	free(rules->allow.items);
 	free(rules->deny.items);
+	free(rules);
 }
 
-static int make_rules(const struct config_listener *config, struct rules *out)
+int limit_rules_new(const struct config_listener *config, struct limit_rules **out)
 {
 	const struct config_limits *limits = &config->limits;
 	uint64_t burst = limits->rate_burst < BURST_MAX ? limits->rate_burst : BURST_MAX;
-	struct rules rules = {
-		.max_flows = limits->max_flows,
-		.max_flows_per_source = limits->max_flows_per_source,
-		.cost = limits->rate_per_source ? NS_A_S / limits->rate_per_source : 0,
-	};
-	int err = copy_list(&config->allow, &rules.allow);
+	struct limit_rules *rules = calloc(1, sizeof(*rules));
 
-	if (!err)
-		err = copy_list(&config->deny, &rules.deny);
-	if (err) {
-		clear_rules(&rules);
-		return err;
+	if (!rules)
+		return -ENOMEM;
+	rules->max_flows = limits->max_flows;
+	rules->max_flows_per_source = limits->max_flows_per_source;
+	rules->cost = limits->rate_per_source ? NS_A_S / limits->rate_per_source : 0;
+	rules->depth = burst * rules->cost;
+	if (copy_list(&config->allow, &rules->allow) || copy_list(&config->deny, &rules->deny)) {
+		limit_rules_free(rules);
+		return -ENOMEM;
 	}
-	rules.depth = burst * rules.cost;
 	*out = rules;
 	return 0;
 }
 
-static bool denied(const struct rules *rules, const struct address *source)
+static bool denied(const struct limit_rules *rules, const struct address *source)
 {
 	if (!source->length)
 		return rules->allow.count;
@@ -237,7 +238,7 @@ static uint64_t later(struct shard *shard, uint64_t now)
 
 static bool has_place(const struct limit *limit, uint64_t flows)
 {
-	return !limit->rules.max_flows || flows < limit->rules.max_flows;
+	return !limit->rules->max_flows || flows < limit->rules->max_flows;
 }
 
 static bool take_place(struct limit *limit)
@@ -258,7 +259,7 @@ static bool take_place(struct limit *limit)
  */
 static enum limit_verdict admit_source(struct limit *limit, struct source *source, uint64_t now)
 {
-	const struct rules *rules = &limit->rules;
+	const struct limit_rules *rules = limit->rules;
 	uint64_t emptied = now + rules->depth + rules->cost;
 	uint64_t start;
 
@@ -284,7 +285,7 @@ static enum limit_verdict admit(struct limit *limit, const struct address *from,
 	unsigned int hash;
 	uint8_t key[16];
 
-	if (denied(&limit->rules, from))
+	if (denied(limit->rules, from))
 		return LIMIT_DENIED;
 	if (!has_place(limit, atomic_load(&limit->flows)))
 		return LIMIT_FLOWS;
@@ -321,7 +322,7 @@ void limit_turned_away(struct limit *limit, enum limit_verdict verdict)
 /* Returns whether the source had max_flows_per_source, and has not any more. */
 static bool release_source(struct limit *limit, const struct address *from)
 {
-	uint64_t max = limit->rules.max_flows_per_source;
+	uint64_t max = limit->rules->max_flows_per_source;
 	struct source *source;
 	struct shard *shard;
 	bool was_full = false;
@@ -349,7 +350,7 @@ bool limit_release(struct limit *limit, const struct address *source)
 	pthread_rwlock_rdlock(&limit->lock);
 	freed = release_source(limit, source);
 	flows = atomic_fetch_sub(&limit->flows, 1) - 1;
-	freed |= limit->rules.max_flows && flows + 1 == limit->rules.max_flows;
+	freed |= limit->rules->max_flows && flows + 1 == limit->rules->max_flows;
 	freed &= has_place(limit, flows);
 	pthread_rwlock_unlock(&limit->lock);
 	return freed;
@@ -373,12 +374,12 @@ int limit_new(const struct config_listener *config, struct limit **out)
 	if (limit)
 		limit->name = strdup(config->name ? config->name : "");
 	if (limit && limit->name)
-		err = make_rules(config, &limit->rules);
+		err = limit_rules_new(config, &limit->rules);
 	if (!err && getrandom(limit->secret, sizeof(limit->secret), 0) < 0)
 		err = -errno;
 	if (err) {
 		if (limit) {
-			clear_rules(&limit->rules);
+			limit_rules_free(limit->rules);
 			free(limit->name);
 		}
 		free(limit);
@@ -391,19 +392,15 @@ int limit_new(const struct config_listener *config, struct limit **out)
 	return 0;
 }
 
-int limit_update(struct limit *limit, const struct config_listener *config)
+void limit_follow(struct limit *limit, struct limit_rules *rules)
 {
-	struct rules rules, before;
-	int err = make_rules(config, &rules);
+	struct limit_rules *before;
 
-	if (err)
-		return err;
 	pthread_rwlock_wrlock(&limit->lock);
 	before = limit->rules;
 	limit->rules = rules;
 	pthread_rwlock_unlock(&limit->lock);
-	clear_rules(&before);
-	return 0;
+	limit_rules_free(before);
 }
 
 struct limit *limit_ref(struct limit *limit)
@@ -432,7 +429,7 @@ void limit_unref(struct limit *limit)
 	for (int i = 0; i < SHARDS; i++)
 		destroy_shard(&limit->shards[i]);
 	pthread_rwlock_destroy(&limit->lock);
-	clear_rules(&limit->rules);
+	limit_rules_free(limit->rules);
 	free(limit->name);
 	free(limit);
 }

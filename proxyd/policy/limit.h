@@ -16,15 +16,20 @@
 #include "config/config.h"
 
 struct limit;
+struct limit_rules;
 
 /* Returns 0 or -errno. What is needed of the config is copied. */
 int limit_new(const struct config_listener *config, struct limit **out);
 
+/* All that can fail of following a new config. Returns 0 or -ENOMEM. */
+int limit_rules_new(const struct config_listener *config, struct limit_rules **out);
+void limit_rules_free(struct limit_rules *rules); /* NULL is fine */
+
 /*
- * Follow a new config of the same listener. Flows that are in stay, and count. Those that wait may
- * find a place now. Returns 0, or -errno with nothing changed.
+ * Follow a new config of the same listener by the rules that were made of it, which are taken over.
+ * Flows that are in stay, and count. Those that wait may find a place now.
  */
-int limit_update(struct limit *limit, const struct config_listener *config);
+void limit_follow(struct limit *limit, struct limit_rules *rules);
 
 /* The listener's, which never changes. */
 const char *limit_name(const struct limit *limit);

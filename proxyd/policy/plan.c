@@ -37,9 +37,12 @@ static int add_upstreams(struct plan *plan, const struct plan *previous, uint64_
 	int err = 0;
 
 	for (unsigned int i = 0; !err && i < config->upstream_count; i++) {
-		plan->upstreams[i] = known_upstream(previous, config->upstreams[i].name);
-		if (!plan->upstreams[i])
-			err = upstream_new(&config->upstreams[i], now_ms, &plan->upstreams[i]);
+		const struct config_upstream *upstream = &config->upstreams[i];
+
+		plan->upstreams[i] = known_upstream(previous, upstream->name);
+		err = plan->upstreams[i] ? upstream_draft_new(plan->upstreams[i], upstream,
+							      &plan->next_upstreams[i])
+					 : upstream_new(upstream, now_ms, &plan->upstreams[i]);
 	}
 	return err;
 }
@@ -50,9 +53,11 @@ static int add_limits(struct plan *plan, const struct plan *previous)
 	int err = 0;
 
 	for (unsigned int i = 0; !err && i < config->listener_count; i++) {
-		plan->limits[i] = known_limit(previous, config->listeners[i].name);
-		if (!plan->limits[i])
-			err = limit_new(&config->listeners[i], &plan->limits[i]);
+		const struct config_listener *listener = &config->listeners[i];
+
+		plan->limits[i] = known_limit(previous, listener->name);
+		err = plan->limits[i] ? limit_rules_new(listener, &plan->next_limits[i])
+				      : limit_new(listener, &plan->limits[i]);
 	}
 	return err;
 }
@@ -142,6 +147,26 @@ static bool needs_destination(const struct config *config)
 	return false;
 }
 
+/* One more than needed, so that none is no error. */
+static int make_room(struct plan *plan, const struct plan *previous)
+{
+	const struct config *config = plan->config;
+	unsigned int left =
+		previous ? previous->config->listener_count + previous->retired_count : 0;
+
+	plan->upstreams = calloc(config->upstream_count + 1, sizeof(struct upstream *));
+	plan->next_upstreams = calloc(config->upstream_count + 1, sizeof(struct upstream_draft *));
+	plan->limits = calloc(config->listener_count + 1, sizeof(struct limit *));
+	plan->next_limits = calloc(config->listener_count + 1, sizeof(struct limit_rules *));
+	plan->bandwidths = calloc(config->listener_count + 1, sizeof(struct bandwidth *));
+	plan->interceptions = calloc(config->listener_count + 1, sizeof(struct interception *));
+	plan->retired = calloc(left + 1, sizeof(struct interception *));
+	return plan->upstreams && plan->next_upstreams && plan->limits && plan->next_limits &&
+			       plan->bandwidths && plan->interceptions && plan->retired
+		       ? 0
+		       : -ENOMEM;
+}
+
 int plan_new(struct config *config, const struct plan *previous, uint64_t now_ms, struct plan **out)
 {
 	struct plan *plan = calloc(1, sizeof(*plan));
@@ -154,12 +179,8 @@ int plan_new(struct config *config, const struct plan *previous, uint64_t now_ms
 	atomic_init(&plan->references, 1);
 	plan->config = config;
 	plan->needs_destination = needs_destination(config);
-	/* One more than needed, so that none is no error. */
-	plan->upstreams = calloc(config->upstream_count + 1, sizeof(struct upstream *));
-	plan->limits = calloc(config->listener_count + 1, sizeof(struct limit *));
-	plan->bandwidths = calloc(config->listener_count + 1, sizeof(struct bandwidth *));
-	plan->interceptions = calloc(config->listener_count + 1, sizeof(struct interception *));
-	if (plan->upstreams && plan->limits && plan->bandwidths && plan->interceptions)
+	err = make_room(plan, previous);
+	if (!err)
 		err = add_upstreams(plan, previous, now_ms);
 	if (!err)
 		err = add_limits(plan, previous);
@@ -179,27 +200,26 @@ int plan_new(struct config *config, const struct plan *previous, uint64_t now_ms
 	return err;
 }
 
-/*
- * What the host may refuse comes first: what other plans share must not follow one that is dropped,
- * of which nobody would look up the names.
- */
+/* What may be refused comes first: what other plans share must not follow one that is dropped. */
 int plan_commit(struct plan *plan, uint64_t now_ms)
 {
 	const struct config *config = plan->config;
-	int err = plan_intercept(plan), result;
+	int err = plan_intercept(plan);
 
 	if (err)
 		return err;
 	for (unsigned int i = 0; i < config->upstream_count; i++) {
-		result = upstream_update(plan->upstreams[i], &config->upstreams[i], now_ms);
-		err = err ? err : result;
+		if (plan->next_upstreams[i])
+			upstream_follow(plan->upstreams[i], plan->next_upstreams[i], now_ms);
+		plan->next_upstreams[i] = NULL;
 	}
 	for (unsigned int i = 0; i < config->listener_count; i++) {
-		result = limit_update(plan->limits[i], &config->listeners[i]);
-		err = err ? err : result;
+		if (plan->next_limits[i])
+			limit_follow(plan->limits[i], plan->next_limits[i]);
+		plan->next_limits[i] = NULL;
 		bandwidth_set_rate(plan->bandwidths[i], config->listeners[i].limits.bandwidth);
 	}
-	return err;
+	return 0;
 }
 
 int plan_intercept(struct plan *plan)
@@ -225,14 +245,9 @@ static bool intercepts(const struct plan *plan, const struct interception *inter
 	return false;
 }
 
-/* What nobody else needs any more is left behind. Without memory for the list, all of it is. */
+/* What nobody else needs any more is left behind. */
 static void retire(struct plan *plan, struct plan *next)
 {
-	size_t most = plan->retired_count + plan->config->listener_count + 1;
-
-	next->retired = calloc(most, sizeof(struct interception *));
-	if (!next->retired)
-		return;
 	for (unsigned int i = 0; i < plan->retired_count; i++)
 		if (interception_in_use(plan->retired[i]) && !intercepts(next, plan->retired[i]))
 			next->retired[next->retired_count++] = interception_ref(plan->retired[i]);
@@ -278,12 +293,18 @@ void plan_unref(struct plan *plan)
 		return;
 	for (unsigned int i = 0; plan->upstreams && i < plan->config->upstream_count; i++)
 		upstream_unref(plan->upstreams[i]);
+	for (unsigned int i = 0; plan->next_upstreams && i < plan->config->upstream_count; i++)
+		upstream_draft_free(plan->next_upstreams[i]);
 	for (unsigned int i = 0; plan->limits && i < plan->config->listener_count; i++)
 		limit_unref(plan->limits[i]);
+	for (unsigned int i = 0; plan->next_limits && i < plan->config->listener_count; i++)
+		limit_rules_free(plan->next_limits[i]);
 	for (unsigned int i = 0; plan->bandwidths && i < plan->config->listener_count; i++)
 		bandwidth_unref(plan->bandwidths[i]);
 	free(plan->upstreams);
+	free(plan->next_upstreams);
 	free(plan->limits);
+	free(plan->next_limits);
 	for (unsigned int i = 0; plan->interceptions && i < plan->config->listener_count; i++)
 		interception_unref(plan->interceptions[i]);
 	plan_forget(plan);

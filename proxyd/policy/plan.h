@@ -21,6 +21,9 @@ struct plan {
 	struct config *config;
 	struct upstream **upstreams; /* by index in the config */
 	struct limit **limits;       /* of the listeners, by index in the config */
+	/* Until plan_commit(): how those follow that are of the plan before; NULL: it is new. */
+	struct upstream_draft **next_upstreams;
+	struct limit_rules **next_limits;
 	struct bandwidth **bandwidths;
 	struct claims *claims;               /* NULL: nobody can be asked */
 	struct interception **interceptions; /* NULL where the listener has none */
@@ -56,8 +59,8 @@ void plan_forget(struct plan *plan);
 void plan_abandon(struct plan *plan, struct plan *current);
 
 /*
- * From now on the plan is what holds. Returns 0; -errno with nothing changed but what is
- * intercepted (plan_abandon()); or -ENOMEM when some of it could not follow.
+ * From now on the plan is what holds. Returns 0, or -errno with nothing changed but what is
+ * intercepted (plan_abandon()).
  */
 int plan_commit(struct plan *plan, uint64_t now_ms);
 

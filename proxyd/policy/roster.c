@@ -238,3 +238,17 @@ bool roster_refresh(struct roster *roster, const struct members *members,
 	announce(rules, before, roster->state, &census, news);
 	return true;
 }
+
+bool roster_may_lose(const struct members *members, const struct roster_rules *rules,
+		     const struct endpoint *endpoint)
+{
+	unsigned int wanted = 0, usable = 0;
+
+	for (unsigned int i = 0; i < members->count; i++) {
+		const struct endpoint *other = members->items[i];
+
+		wanted += other != endpoint && endpoint_is_wanted(other);
+		usable += other != endpoint && other->usable;
+	}
+	return endpoint->usable && (rules->panic_percent ? wanted : usable);
+}

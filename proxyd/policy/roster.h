@@ -51,6 +51,15 @@ void roster_free(struct roster *roster);
 bool roster_refresh(struct roster *roster, const struct members *members,
 		    const struct roster_rules *rules, uint64_t now_ms, struct news *news);
 
+/*
+ * Whether an endpoint may be ejected: somebody must be left for the flows. That may be a panic,
+ * which takes the ejected ones too and is better than to stay with the one that just failed;
+ * without a panic threshold another one must be usable. One that takes no flows anyway need not be
+ * ejected.
+ */
+bool roster_may_lose(const struct members *members, const struct roster_rules *rules,
+		     const struct endpoint *endpoint);
+
 static inline uint64_t tier_total(const struct tier *tier)
 {
 	return tier->count ? tier->sums[tier->count - 1] : 0;

@@ -31,6 +31,13 @@ struct upstream {
 	uint64_t commands; /* drains and weights, ever */
 };
 
+/* What a new config asks for, made while the one before holds. */
+struct upstream_draft {
+	const struct config_upstream *config;
+	struct entries entries;
+	struct members_plan members;
+};
+
 static const char *const balance_names[] = {
 	[BALANCE_ROUND_ROBIN] = "round_robin", [BALANCE_LEAST_CONNECTIONS] = "least_connections",
 	[BALANCE_RANDOM_TWO] = "random_two",   [BALANCE_SOURCE_HASH] = "source_hash",
@@ -83,39 +90,35 @@ static void refresh(struct upstream *upstream, uint64_t now_ms)
 		       &upstream->news);
 }
 
-/* Let the members be those of `entries`, which are the upstream's own then. 0 or -ENOMEM. */
-static int follow(struct upstream *upstream, const struct entries *entries)
+/* What take_members() needs for the members to be those of `entries`. 0 or -ENOMEM. */
+static int plan_members(struct upstream *upstream, const struct entries *entries,
+			struct members_plan *out)
 {
-	struct members_plan plan;
-	int err = members_plan(upstream, &upstream->members, entries, &plan);
+	int err = members_plan(upstream, &upstream->members, entries, out);
 
 	if (err)
 		return err;
-	err = roster_reserve(&upstream->roster, plan.room);
-	if (err) {
-		members_plan_free(&plan);
-		return err;
-	}
-	members_commit(&upstream->members, &plan, !upstream->members.count);
-	upstream->roster.stale = true;
-	return 0;
+	err = roster_reserve(&upstream->roster, out->room);
+	if (err)
+		members_plan_free(out);
+	return err;
 }
 
-static int configure(struct upstream *upstream, const struct config_upstream *config,
-		     uint64_t now_ms)
+/* The entries that the plan was made of are the upstream's own by now. */
+static void take_members(struct upstream *upstream, struct members_plan *plan)
 {
-	struct entries entries;
-	int err = entries_new(config, &upstream->entries, &entries);
+	members_commit(&upstream->members, plan, !upstream->members.count);
+	upstream->roster.stale = true;
+}
 
-	if (err)
-		return err;
-	err = follow(upstream, &entries);
-	if (err) {
-		entries_free(&entries);
-		return err;
-	}
-	entries_free(&upstream->entries);
-	upstream->entries = entries;
+static void configure(struct upstream *upstream, struct upstream_draft *draft, uint64_t now_ms)
+{
+	const struct config_upstream *config = draft->config;
+	struct entries before = upstream->entries;
+
+	upstream->entries = draft->entries;
+	draft->entries = before;
+	take_members(upstream, &draft->members);
 	upstream->balance = config->balance;
 	upstream->ejection = config->ejection;
 	upstream->retry_percent = config->retry_budget;
@@ -130,7 +133,45 @@ static int configure(struct upstream *upstream, const struct config_upstream *co
 			endpoint->down = false;
 		ejection_follow(&endpoint->ejection, &config->ejection, now_ms);
 	}
-	return 0;
+}
+
+int upstream_draft_new(struct upstream *upstream, const struct config_upstream *config,
+		       struct upstream_draft **out)
+{
+	struct upstream_draft *draft = calloc(1, sizeof(*draft));
+	int err;
+
+	if (!draft)
+		return -ENOMEM;
+	draft->config = config;
+	lock(upstream);
+	err = entries_new(config, &upstream->entries, &draft->entries);
+	if (!err)
+		err = plan_members(upstream, &draft->entries, &draft->members);
+	unlock(upstream);
+	if (err)
+		upstream_draft_free(draft);
+	else
+		*out = draft;
+	return err;
+}
+
+void upstream_draft_free(struct upstream_draft *draft)
+{
+	if (!draft)
+		return;
+	members_plan_free(&draft->members);
+	entries_free(&draft->entries);
+	free(draft);
+}
+
+void upstream_follow(struct upstream *upstream, struct upstream_draft *draft, uint64_t now_ms)
+{
+	lock(upstream);
+	configure(upstream, draft, now_ms);
+	refresh(upstream, now_ms);
+	unlock(upstream);
+	upstream_draft_free(draft);
 }
 
 static void destroy(struct upstream *upstream)
@@ -148,6 +189,7 @@ static void destroy(struct upstream *upstream)
 int upstream_new(const struct config_upstream *config, uint64_t now_ms, struct upstream **out)
 {
 	struct upstream *upstream = calloc(1, sizeof(*upstream));
+	struct upstream_draft *draft;
 	int err;
 
 	if (!upstream)
@@ -157,28 +199,14 @@ int upstream_new(const struct config_upstream *config, uint64_t now_ms, struct u
 	STAILQ_INIT(&upstream->news);
 	upstream->name = strdup(config->name);
 	upstream->rules.upstream = upstream->name;
-	err = upstream->name ? configure(upstream, config, now_ms) : -ENOMEM;
+	err = upstream->name ? upstream_draft_new(upstream, config, &draft) : -ENOMEM;
 	if (err) {
 		destroy(upstream);
 		return err;
 	}
-	lock(upstream);
-	refresh(upstream, now_ms);
-	unlock(upstream);
+	upstream_follow(upstream, draft, now_ms);
 	*out = upstream;
 	return 0;
-}
-
-int upstream_update(struct upstream *upstream, const struct config_upstream *config,
-		    uint64_t now_ms)
-{
-	int err;
-
-	lock(upstream);
-	err = configure(upstream, config, now_ms);
-	refresh(upstream, now_ms);
-	unlock(upstream);
-	return err;
 }
 
 struct upstream *upstream_ref(struct upstream *upstream)
@@ -258,24 +286,6 @@ bool upstream_may_retry(struct upstream *upstream, uint64_t now_ms)
 	return may;
 }
 
-/*
- * An ejection must leave somebody for the flows. That may be a panic, which takes the ejected ones
- * too and is better than to stay with the one that just failed; without a panic threshold another
- * one must be usable. One that takes no flows anyway need not be ejected.
- */
-static bool may_eject(const struct upstream *upstream, const struct endpoint *endpoint)
-{
-	unsigned int wanted = 0, usable = 0;
-
-	for (unsigned int i = 0; i < upstream->members.count; i++) {
-		const struct endpoint *other = upstream->members.items[i];
-
-		wanted += other != endpoint && endpoint_is_wanted(other);
-		usable += other != endpoint && other->usable;
-	}
-	return endpoint->usable && (upstream->rules.panic_percent ? wanted : usable);
-}
-
 static void eject(struct upstream *upstream, struct endpoint *endpoint, const char *what,
 		  uint32_t failures, uint64_t now_ms)
 {
@@ -297,7 +307,7 @@ void endpoint_report(struct endpoint *endpoint, enum endpoint_event event, uint6
 	endpoint->connects_failed += event == ENDPOINT_CONNECT_FAILED;
 	endpoint->resets_early += event == ENDPOINT_RESET_EARLY;
 	if (ejection_saw(ejection, &upstream->ejection, event, now_ms) &&
-	    may_eject(upstream, endpoint)) {
+	    roster_may_lose(&upstream->members, &upstream->rules, endpoint)) {
 		if (event == ENDPOINT_CONNECT_FAILED)
 			eject(upstream, endpoint, "failed connects", ejection->connect_failures,
 			      now_ms);
@@ -372,6 +382,7 @@ int upstream_resolved(struct upstream *upstream, unsigned int index,
 		      const struct resolved *addresses, unsigned int count, uint64_t now_ms)
 {
 	struct entry *entry, before;
+	struct members_plan plan;
 	int err = -EINVAL;
 
 	lock(upstream);
@@ -382,7 +393,9 @@ int upstream_resolved(struct upstream *upstream, unsigned int index,
 		entry->addresses = NULL;
 		err = entry_resolve(entry, addresses, count);
 		if (!err)
-			err = follow(upstream, &upstream->entries);
+			err = plan_members(upstream, &upstream->entries, &plan);
+		if (!err)
+			take_members(upstream, &plan);
 		free(err ? entry->addresses : before.addresses);
 		if (err)
 			*entry = before;

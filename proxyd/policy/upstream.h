@@ -16,6 +16,7 @@
 #include "config/config.h"
 
 struct upstream;
+struct upstream_draft;
 struct endpoint;
 
 /* `now_ms` everywhere is the monotonic clock, worker_now_ms(). */
@@ -24,11 +25,19 @@ struct endpoint;
 int upstream_new(const struct config_upstream *config, uint64_t now_ms, struct upstream **out);
 
 /*
- * Follow a new config of the same name. Endpoints that stay keep their state; those that are gone
- * take no new flows and are freed with their last one. Returns 0, or -errno with nothing changed.
+ * All that can fail of following a new config of the same name, which must live as long as the
+ * draft. Returns 0, or -ENOMEM with nothing changed.
  */
-int upstream_update(struct upstream *upstream, const struct config_upstream *config,
-		    uint64_t now_ms);
+int upstream_draft_new(struct upstream *upstream, const struct config_upstream *config,
+		       struct upstream_draft **out);
+void upstream_draft_free(struct upstream_draft *draft); /* NULL is fine */
+
+/*
+ * Follow the config of the draft, which is taken over; the thread that resolves names may have told
+ * nothing since it was made. Endpoints that stay keep their state; those that are gone take no new
+ * flows and are freed with their last one.
+ */
+void upstream_follow(struct upstream *upstream, struct upstream_draft *draft, uint64_t now_ms);
 
 struct upstream *upstream_ref(struct upstream *upstream);
 void upstream_unref(struct upstream *upstream); /* NULL is fine */

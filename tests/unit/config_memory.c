@@ -8,43 +8,7 @@
 #include "config/load.h"
 #include "config/print.h"
 #include "config/settings.h"
-
-/* By the linker's --wrap: what proxyd is made of calls these, libraries do not. */
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-char *__real_strdup(const char *text);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-char *__wrap_strdup(const char *text);
-
-static unsigned int allowed = -1U; /* allocations before the one that fails */
-
-static bool fails(void)
-{
-	return allowed != -1U && !allowed--;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return fails() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-	return fails() ? NULL : __real_realloc(old, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-	return fails() ? NULL : __real_strdup(text);
-}
+#include "unit/wrap_memory.h"
 
 static const char good[] =
 	"access_log: {to: /x, flows: failed}\ncontrol: ${HOME}/$${x}\ndns_servers: [192.0.2.53, "

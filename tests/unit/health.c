@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "capture.h"
+#include "update.h"
 #include "ward.h"
 
 /* --- Rise and fall ----------------------------------------------------------------------- */

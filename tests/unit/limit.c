@@ -9,6 +9,7 @@
 
 #include "policy/limit.h"
 #include "unit/address.h"
+#include "unit/update.h"
 
 #define NOW      1000000 /* ms; any time */
 #define IDLE_MAX 65536   /* as limit.h says */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "policy/limit.h"
+#include "unit/update.h"
 
 #define THREADS 4
 #define ROUNDS  20000

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "policy/endpoint.h"
 #include "unit/pool.h"
+#include "unit/update.h"
 
 /* Who belongs to an upstream, through reloads and answers from the DNS. */
 

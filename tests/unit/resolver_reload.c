@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "scene.h"
+#include "update.h"
 
 TestSuite(resolver_reload, .init = scene_open, .fini = scene_close);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "unit/capture.h"
 #include "unit/pool.h"
+#include "unit/update.h"
 
 static struct pool pool;
 static struct capture capture;

@@ -4,6 +4,7 @@
 
 #include "log.h"
 #include "unit/pool.h"
+#include "unit/update.h"
 
 /*
  * Flows on several threads, while another one reloads, resolves, checks, drains and asks for the
