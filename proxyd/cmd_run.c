@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #ifdef HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
@@ -130,6 +131,22 @@ static int watch(struct run *run)
 	return err ? -PROXY_EXIT_FAILED : 0;
 }
 
+/*
+ * Of a pipe, as `-c <(COMMAND)` gives one, nobody may be left who writes; open(2) waits for him,
+ * and with it all that this thread does.
+ */
+static int check_readable(const char *path)
+{
+	struct stat facts;
+
+	if (stat(path, &facts) || S_ISREG(facts.st_mode) || S_ISDIR(facts.st_mode))
+		return 0; /* reading says what is wrong */
+	log_error("%s: it is no file, which could be read again; start proxyd with -c FILE for "
+		  "reloads",
+		  path);
+	return -EINVAL;
+}
+
 /* As requests.h says. */
 static int reload(void *user)
 {
@@ -142,7 +159,9 @@ static int reload(void *user)
 	if (run->draining)
 		return -EBUSY;
 	notify_systemd("RELOADING=1");
-	err = config_from_settings(&run->settings, &config);
+	err = check_readable(run->settings.config_path);
+	if (!err)
+		err = config_from_settings(&run->settings, &config);
 	if (!err)
 		err = proxy_follow(run->proxy, config);
 	if (!err)

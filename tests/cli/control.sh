@@ -42,6 +42,28 @@ test_reload_without_file() {
 	stop_proxyd
 }
 
+# What another program writes is read at the start. At a reload nobody may write it any more, and to wait for somebody
+# would be to answer nobody, not even SIGTERM.
+test_reload_from_a_pipe() {
+	local pipe writer
+	write_config
+	exec {pipe}< <(cat "$CONFIG")
+	start_proxyd -c "/dev/fd/$pipe" --lane relay
+	exec {pipe}<&-
+	refused 1 "running config stays / log" reload
+	logged "/dev/fd/$pipe: it is no file" || fail "the log does not say that it is no file"
+	stop_proxyd
+	mkfifo "$TMP/fifo"
+	spawn writer dd if="$CONFIG" of="$TMP/fifo"
+	writer=$SPAWNED_PID
+	start_proxyd -c "$TMP/fifo" --lane relay
+	wait "$writer" || fail "nobody has read what was written"
+	forget "$writer"
+	kill -HUP "$PROXYD_PID"
+	wait_until 10 logged "$TMP/fifo: it is no file" || fail "SIGHUP does not say that it is no file"
+	stop_proxyd
+}
+
 # It says so, rather than send to a log that is silent about it.
 test_reload_while_it_stops() {
 	local client
@@ -75,5 +97,6 @@ has_flow() { [[ $(proxyd_status .flows.active) == 1 ]]; }
 spawn echo python3 "$ROOT/tests/peer.py" echo "$BACKEND"
 wait_listening "$BACKEND" "the echo server"
 test_reload_without_file
+test_reload_from_a_pipe
 test_reload_while_it_stops
 test_no_answer
