@@ -177,6 +177,16 @@ bool interception_resumes(const struct interception *interception,
 	       !strcmp(interception->name, ruleset_name(listener, name));
 }
 
+bool interception_has_table(const struct interception *interception,
+			    const struct config_listener *listener)
+{
+	char name[RULESET_NAME];
+
+	return interception && interception->redirection &&
+	       listener->intercept.mode > INTERCEPT_CONNECT &&
+	       !strcmp(interception->name, ruleset_name(listener, name));
+}
+
 bool interception_in_use(const struct interception *interception)
 {
 	return atomic_load_explicit(&interception->references, memory_order_acquire) > 1;

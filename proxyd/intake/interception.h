@@ -51,6 +51,10 @@ bool interception_destination(const struct interception *interception, int fd, s
 bool interception_resumes(const struct interception *interception,
 			  const struct config_listener *listener);
 
+/* Whether it has put rules under the name of this listener's. NULL has none. */
+bool interception_has_table(const struct interception *interception,
+			    const struct config_listener *listener);
+
 /* Whether anybody else has a reference. */
 bool interception_in_use(const struct interception *interception);
 

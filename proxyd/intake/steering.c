@@ -62,6 +62,22 @@ int steering_new(const struct config_listener *listener, struct steering **out)
 	return err;
 }
 
+/* Unless one that came after it has taken its place, as for a listener at another address. */
+static void unpin(const struct steering *steering)
+{
+	int fd = *steering->pin && steering->link ? bpf_obj_get(steering->pin) : -1;
+	struct bpf_link_info pinned = {0}, own = {0};
+	uint32_t sizes[2] = {sizeof(pinned), sizeof(own)};
+
+	if (fd < 0)
+		return;
+	if (!bpf_obj_get_info_by_fd(fd, &pinned, &sizes[0]) &&
+	    !bpf_obj_get_info_by_fd(bpf_link__fd(steering->link), &own, &sizes[1]) &&
+	    pinned.id == own.id)
+		unlink(steering->pin);
+	close(fd);
+}
+
 void steering_free(struct steering *steering)
 {
 	if (!steering)
@@ -71,8 +87,7 @@ void steering_free(struct steering *steering)
 	if (!steering->closed || steering->for_good) {
 		if (steering->route)
 			local_route_remove(steering->route);
-		if (*steering->pin)
-			unlink(steering->pin);
+		unpin(steering);
 	}
 	bpf_link__destroy(steering->link);
 	steerer__destroy(steering->programs);
@@ -202,8 +217,7 @@ void steering_end(struct steering *steering, bool for_good)
 	steering->for_good = steering->for_good || for_good;
 	if (steering->closed && !for_good)
 		return;
-	if (*steering->pin)
-		unlink(steering->pin);
+	unpin(steering);
 	bpf_link__destroy(steering->link);
 	steering->link = NULL;
 }

@@ -91,11 +91,55 @@ static bool is_same_way(const struct config_intercept *one, const struct config_
 	       !strcmp(one->cgroup ? one->cgroup : "", other->cgroup ? other->cgroup : "");
 }
 
+/* Whose rules have the name that those of the listener will have: there can be one of a name. */
+static struct interception *table_holder(const struct plan *previous,
+					 const struct config_listener *listener)
+{
+	for (unsigned int i = 0; previous && i < previous->config->listener_count; i++)
+		if (interception_has_table(previous->interceptions[i], listener))
+			return previous->interceptions[i];
+	for (unsigned int i = 0; previous && i < previous->retired_count; i++)
+		if (interception_has_table(previous->retired[i], listener))
+			return previous->retired[i];
+	return NULL;
+}
+
+/* Whether a listener of the plan goes on with it, by its address. */
+static bool is_kept(const struct plan *plan, const struct plan *previous,
+		    const struct interception *interception)
+{
+	for (unsigned int i = 0; i < previous->config->listener_count; i++)
+		for (unsigned int j = 0; j < plan->config->listener_count; j++)
+			if (previous->interceptions[i] == interception &&
+			    same_place(&previous->config->listeners[i],
+				       &plan->config->listeners[j]))
+				return true;
+	return false;
+}
+
+/* At another address, or after it was away. */
+static int take_table(struct plan *plan, const struct plan *previous, unsigned int index,
+		      struct interception *holder)
+{
+	const struct config_listener *listener = &plan->config->listeners[index];
+
+	if (interception_resumes(holder, listener) && !is_kept(plan, previous, holder)) {
+		plan->interceptions[index] = interception_ref(holder);
+		return 0;
+	}
+	log_error("listener %s: `intercept` of another `mode`, `on_exit` or `rules` still has "
+		  "rules under this name and port; restart proxyd, or give the listener another "
+		  "name",
+		  listener->name);
+	return -EINVAL;
+}
+
 /* A listening socket is made known to it once, so it goes by the address. */
 static int take_interception(struct plan *plan, const struct plan *previous, unsigned int index)
 {
 	const struct config_listener *listener = &plan->config->listeners[index], *old;
 	const struct config_intercept *intercept = &listener->intercept;
+	struct interception *holder = table_holder(previous, listener);
 	int err = 0;
 
 	for (unsigned int i = 0; previous && i < previous->config->listener_count; i++) {
@@ -113,6 +157,8 @@ static int take_interception(struct plan *plan, const struct plan *previous, uns
 				  listener->name);
 		return err;
 	}
+	if (holder)
+		return take_table(plan, previous, index, holder);
 	for (unsigned int i = 0; previous && i < previous->retired_count; i++)
 		if (interception_resumes(previous->retired[i], listener)) {
 			plan->interceptions[index] = interception_ref(previous->retired[i]);

@@ -30,6 +30,8 @@ int __wrap_interception_follow(struct interception *interception,
 void __wrap_interception_end(struct interception *interception,
 			     const struct config_listener *listener, bool for_good);
 int __wrap_interception_claim(const struct interception *interception, int listening);
+bool __wrap_interception_has_table(const struct interception *interception,
+				   const struct config_listener *listener);
 
 int __wrap_interception_new(const struct config_listener *listener, const char *own_cgroup,
 			    struct claims *claims, struct interception **out)
@@ -78,6 +80,14 @@ int __wrap_interception_claim(const struct interception *interception, int liste
 	(void)interception;
 	(void)listening;
 	return claims_left-- ? 0 : -EEXIST;
+}
+
+bool __wrap_interception_has_table(const struct interception *interception,
+				   const struct config_listener *listener)
+{
+	(void)interception;
+	(void)listener;
+	return false;
 }
 
 static struct config *loaded(const char *text)

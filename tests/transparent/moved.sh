@@ -1,0 +1,65 @@
+#!/bin/bash
+# A listener that intercepts goes to another address by a reload: its rules and pins have its name and port, as those of
+# the address before, whose end must not take them along.
+if [[ -z ${NAMESPACE-} ]] && ((EUID == 0)); then
+	# shellcheck disable=SC2016 # for the inner shell
+	NAMESPACE=ours exec unshare --net --mount bash -c 'mount -t bpf bpf /sys/fs/bpf && exec "$0" "$@"' "$0" "$@"
+fi
+source "$(dirname "$0")/../lib.sh"
+need_root
+need nft
+ip link set lo up
+free_port FRONT
+free_port TAKEN
+free_port BACK
+
+write_config() { # ADDRESS INTERCEPT, or nothing
+	cat >"$TMP/proxyd.yaml" <<-END
+		lane: relay
+		listeners:
+		  - 127.0.0.1:$FRONT
+		  ${1:+- {name: out, address: "$1:$TAKEN", intercept: {$2, ports: [7777]\}\}}
+		upstreams: [{name: back, endpoints: ["127.0.0.1:$BACK"]}]
+		routes: [{upstream: back}]
+	END
+}
+reload() { "$PROXYD" reload --control "$CONTROL"; }
+takes() { [[ $(nft list table inet "proxyd_${TAKEN}_out" 2>/dev/null) == *"dport 7777"* ]]; }
+pinned() { [[ -n $(find /sys/fs/bpf -name "*_proxyd_${TAKEN}_out") ]]; }
+ends() { # MODE
+	stop_proxyd
+	"$PROXYD" rules --clear >/dev/null || fail "cannot clear what 'on_exit: closed' left of $1"
+}
+
+for exit in open closed; do
+	rules="mode: redirect, traffic: local, on_exit: $exit"
+	write_config 127.0.0.1 "$rules"
+	start_proxyd -c "$TMP/proxyd.yaml"
+	takes || fail "nothing is redirected: $(nft list ruleset)"
+	write_config 0.0.0.0 "$rules"
+	reload || fail "another address was refused: $(cat "$PROXYD_LOG")"
+	takes || fail "nothing is redirected to another address, on_exit: $exit: $(nft list ruleset)"
+	# What was redirected one way may live on, behind rules that have the name.
+	write_config
+	reload || fail "a reload without the listener was refused"
+	write_config 127.0.0.1 "mode: tproxy, on_exit: $exit"
+	! reload 2>"$TMP/refusal.log" || fail "two ways of taking have one name"
+	grep -q "out: .*another name" "$PROXYD_LOG" || fail "refused for something else: $(cat "$PROXYD_LOG")"
+	write_config 127.0.0.1 "$rules"
+	reload || fail "the listener may not come back: $(cat "$PROXYD_LOG")"
+	takes || fail "nothing is redirected when it is back, on_exit: $exit: $(nft list ruleset)"
+	ends redirect
+done
+
+steer="mode: steer, on_exit: closed"
+write_config 127.0.0.1 "$steer"
+start_proxyd -c "$TMP/proxyd.yaml"
+pinned || fail "nothing is pinned: $(ls /sys/fs/bpf)"
+write_config 0.0.0.0 "$steer"
+reload || fail "another address was refused: $(cat "$PROXYD_LOG")"
+pinned || fail "nothing is pinned for another address"
+write_config
+reload || fail "a reload without the listener was refused"
+! pinned || fail "the pin outlives its listener"
+ends steer
+say "rules and pins go with a listener to another address"
