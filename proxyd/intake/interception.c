@@ -31,12 +31,14 @@
 
 #define LINKS         9
 #define FIRST_CONNECT 7
+#define TAIL_MS       3000
 
 struct interception {
 	atomic_uint references;
 	enum intercept_mode mode;
 	enum intercept_exit on_exit;
 	enum intercept_rules rules;
+	uint64_t idle_ms;                /* since when nobody else needs it; 0: not known */
 	char name[RULESET_NAME];         /* of the listener, once its port is known */
 	struct redirection *redirection; /* of modes redirect and tproxy, or ... */
 	struct steering *steering;       /* ... steer; what follows is of connect */
@@ -187,9 +189,27 @@ bool interception_has_table(const struct interception *interception,
 	       !strcmp(interception->name, ruleset_name(listener, name));
 }
 
-bool interception_in_use(const struct interception *interception)
+static bool has_tail(const struct interception *interception)
 {
-	return atomic_load_explicit(&interception->references, memory_order_acquire) > 1;
+	return interception->redirection
+		       ? redirection_has_tail(interception->redirection)
+		       : interception->steering && steering_has_tail(interception->steering);
+}
+
+bool interception_is_needed(struct interception *interception)
+{
+	uint64_t now_ms = worker_now_ms();
+
+	if (atomic_load_explicit(&interception->references, memory_order_acquire) > 1)
+		return true;
+	if (!interception->idle_ms)
+		interception->idle_ms = now_ms;
+	if (!has_tail(interception))
+		return false;
+	if (now_ms - interception->idle_ms < TAIL_MS)
+		return true;
+	listener_warn_of_tail();
+	return false;
 }
 
 void interception_unref(struct interception *interception)
@@ -351,6 +371,7 @@ void interception_end(struct interception *interception, const struct config_lis
 {
 	if (!interception)
 		return;
+	interception->idle_ms = 0;
 	if (interception->redirection)
 		redirection_end(interception->redirection, listener, for_good);
 	else if (interception->steering)

@@ -36,7 +36,8 @@ int interception_follow(struct interception *interception, const struct config_l
 /*
  * New connections go where they are meant to, or with `on_exit: closed` nowhere, unless the
  * listener goes `for_good`. Those that were intercepted go on while somebody has a reference, and
- * still see the address that they asked for. NULL is ignored; so is a second time.
+ * still see the address that they asked for. NULL is ignored; so is a second time, but for whether
+ * proxyd ends, which is not `for_good`.
  */
 void interception_end(struct interception *interception, const struct config_listener *listener,
 		      bool for_good);
@@ -55,8 +56,12 @@ bool interception_resumes(const struct interception *interception,
 bool interception_has_table(const struct interception *interception,
 			    const struct config_listener *listener);
 
-/* Whether anybody else has a reference. */
-bool interception_in_use(const struct interception *interception);
+/*
+ * Of one that has ended, whether anybody else has a reference, or clients have still to acknowledge
+ * the end of what they were sent. These are given 3 s from the first time that this is asked when
+ * nobody else has one; who asks later is told no, and the log that they were not done.
+ */
+bool interception_is_needed(struct interception *interception);
 
 struct interception *interception_ref(struct interception *interception);
 void interception_unref(struct interception *interception); /* NULL is fine */

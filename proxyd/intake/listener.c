@@ -16,11 +16,10 @@
 #include "socket_options.h"
 
 /* The kernel cuts it to net.core.somaxconn. */
-#define BACKLOG        65535
+#define BACKLOG     65535
 
-#define TAIL_S         3
-#define TAIL_AT_STOP_S 30
-#define TAIL_CHECKS    50 /* a second */
+#define TAIL_S      30
+#define TAIL_CHECKS 50 /* a second */
 
 /* Accept for addresses that are not this host's (ip(7)); the sockets that are accepted have it too.
  */
@@ -143,7 +142,7 @@ static bool has_tail(unsigned int port, const struct ifaddrs *own, const char *t
 	return found;
 }
 
-static bool any_tail(unsigned int port)
+bool listener_has_tail(unsigned int port)
 {
 	struct ifaddrs *own = NULL;
 	bool found = false;
@@ -165,21 +164,24 @@ static bool is_told_again(void)
 	       (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
 }
 
-void listener_await_tail(unsigned int port, bool stops)
+void listener_warn_of_tail(void)
 {
-	static atomic_uint left = TAIL_AT_STOP_S * TAIL_CHECKS; /* of all listeners together */
-	const struct timespec pause = {.tv_nsec = 1000 * 1000 * 1000 / TAIL_CHECKS};
-	unsigned int most = stops ? atomic_load(&left) : TAIL_S * TAIL_CHECKS;
+	log_warning("some clients have not acknowledged the end of what they were sent; their "
+		    "connections may break, now that proxyd takes its rules away");
+}
 
-	while (any_tail(port)) {
+void listener_await_tail(unsigned int port)
+{
+	static atomic_uint left = TAIL_S * TAIL_CHECKS; /* of all listeners together */
+	const struct timespec pause = {.tv_nsec = 1000 * 1000 * 1000 / TAIL_CHECKS};
+	unsigned int most = atomic_load(&left);
+
+	while (listener_has_tail(port)) {
 		if (!most-- || is_told_again()) {
-			log_warning("some clients have not acknowledged the end of what they were "
-				    "sent; their connections may break, now that proxyd takes its "
-				    "rules away");
+			listener_warn_of_tail();
 			return;
 		}
-		if (stops)
-			atomic_fetch_sub(&left, 1);
+		atomic_fetch_sub(&left, 1);
 		nanosleep(&pause, NULL);
 	}
 }

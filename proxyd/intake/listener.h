@@ -20,12 +20,19 @@ int listener_open(const struct config_listener *config);
 bool listener_takes(const struct config_listener *config, bool ipv6);
 
 /*
- * Wait for the kernel to send what was left in sockets at their close(2): in those of a listener's
- * port, or with 0 in those of addresses that are not this host's, as modes tproxy and steer accept
- * them. If clients do not acknowledge it, give up with a warning: after half a minute when proxyd
- * `stops`, or when a SIGTERM or SIGINT is pending; else after 3 s, for other flows of the thread
- * wait too.
+ * Whether the kernel has still to send what was left in sockets at their close(2): in those of a
+ * listener's port, or with 0 in those of addresses that are not this host's, as modes tproxy and
+ * steer accept them.
  */
-void listener_await_tail(unsigned int port, bool stops);
+bool listener_has_tail(unsigned int port);
+
+/* Say that it will be cut off. */
+void listener_warn_of_tail(void);
+
+/*
+ * At the end of proxyd: wait for it. If clients do not acknowledge it, give up with a warning after
+ * half a minute, or when a SIGTERM or SIGINT is pending.
+ */
+void listener_await_tail(unsigned int port);
 
 #endif

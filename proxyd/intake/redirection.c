@@ -40,8 +40,8 @@ void redirection_free(struct redirection *redirection)
 {
 	if (!redirection)
 		return;
-	if (redirection->netfilter && redirection->removed)
-		listener_await_tail(redirection->port, redirection->stops);
+	if (redirection->netfilter && redirection->removed && redirection->stops)
+		listener_await_tail(redirection->port);
 	if (redirection->netfilter && redirection->removed)
 		netfilter_remove(redirection->netfilter);
 	if (redirection->route && (!redirection->closed || redirection->removed))
@@ -49,6 +49,12 @@ void redirection_free(struct redirection *redirection)
 	netfilter_free(redirection->netfilter);
 	local_route_free(redirection->route);
 	free(redirection);
+}
+
+bool redirection_has_tail(const struct redirection *redirection)
+{
+	return redirection->netfilter && redirection->removed &&
+	       listener_has_tail(redirection->port);
 }
 
 int redirection_follow(struct redirection *redirection, const struct config_listener *listener)

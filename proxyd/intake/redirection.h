@@ -27,6 +27,10 @@ int redirection_follow(struct redirection *redirection, const struct config_list
 void redirection_end(struct redirection *redirection, const struct config_listener *listener,
 		     bool for_good);
 
+/* Whether clients have still to acknowledge what its connections were closed with. */
+bool redirection_has_tail(const struct redirection *redirection);
+
+/* At the end of proxyd it waits for them. */
 void redirection_free(struct redirection *redirection); /* NULL is fine */
 
 #endif

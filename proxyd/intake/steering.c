@@ -82,8 +82,8 @@ void steering_free(struct steering *steering)
 {
 	if (!steering)
 		return;
-	if (steering->route && steering->began)
-		listener_await_tail(0, steering->stops);
+	if (steering->stops && steering->route && steering->began)
+		listener_await_tail(0);
 	if (!steering->closed || steering->for_good) {
 		if (steering->route)
 			local_route_remove(steering->route);
@@ -93,6 +93,11 @@ void steering_free(struct steering *steering)
 	steerer__destroy(steering->programs);
 	local_route_free(steering->route);
 	free(steering);
+}
+
+bool steering_has_tail(const struct steering *steering)
+{
+	return steering->route && steering->began && listener_has_tail(0);
 }
 
 /* A socket that was closed has left its place by itself. */

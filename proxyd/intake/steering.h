@@ -22,9 +22,10 @@ int steering_new(const struct config_listener *listener, struct steering **out);
 /* Make one of the listener's sockets known, which listens. Returns 0 or -errno. */
 int steering_claim(struct steering *steering, int listening);
 
-/* As redirection_follow(), redirection_end() and redirection_free(). */
+/* As those of a redirection. */
 int steering_follow(struct steering *steering, const struct config_listener *listener);
 void steering_end(struct steering *steering, bool for_good);
+bool steering_has_tail(const struct steering *steering);
 void steering_free(struct steering *steering);
 
 #endif

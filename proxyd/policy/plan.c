@@ -295,7 +295,7 @@ static bool intercepts(const struct plan *plan, const struct interception *inter
 static void retire(struct plan *plan, struct plan *next)
 {
 	for (unsigned int i = 0; i < plan->retired_count; i++)
-		if (interception_in_use(plan->retired[i]) && !intercepts(next, plan->retired[i]))
+		if (!intercepts(next, plan->retired[i]) && interception_is_needed(plan->retired[i]))
 			next->retired[next->retired_count++] = interception_ref(plan->retired[i]);
 	for (unsigned int i = 0; i < plan->config->listener_count; i++)
 		if (plan->interceptions[i] && !intercepts(next, plan->interceptions[i]))
@@ -311,6 +311,9 @@ void plan_release(struct plan *plan, struct plan *next)
 					 next != NULL);
 	if (next)
 		retire(plan, next);
+	else
+		for (unsigned int i = 0; i < plan->retired_count; i++)
+			interception_end(plan->retired[i], NULL, false);
 }
 
 void plan_forget(struct plan *plan)

@@ -50,8 +50,8 @@ void plan_release(struct plan *plan, struct plan *next);
 
 /*
  * Let go of what has retired, when the next plan is in force. To be called by who has made the
- * plan: an end may wait for clients (listener_await_tail), and a flow that is not connected yet may
- * have the last reference to the plan, in a worker's thread.
+ * plan, of which a flow that is not connected yet may have the last reference: to take rules away
+ * is nothing for a worker's thread, and what only such a flow holds would count as needed.
  */
 void plan_forget(struct plan *plan);
 

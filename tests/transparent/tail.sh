@@ -1,6 +1,6 @@
 #!/bin/bash
 # Rules of a listener that a reload has taken away stay until clients have acknowledged the end of what they were
-# sent. It is the reload that waits for them, never a worker with its flows.
+# sent. Nobody waits for them, neither a reload nor a worker with its flows: a later reload takes the rules away.
 if [[ -z ${NAMESPACE-} ]] && ((EUID == 0)); then
 	NAMESPACE=ours exec unshare --net "$0" "$@"
 fi
@@ -22,12 +22,18 @@ write_config() { # LISTENER
 		routes: [{upstream: back}]
 	END
 }
-waits() { grep -q 'have not acknowledged' "$PROXYD_LOG"; }
+gives_up() { grep -q 'have not acknowledged' "$PROXYD_LOG"; }
+reload() { "$PROXYD" reload --control "$CONTROL" || fail "a reload was refused"; }
+has_rules() { [[ $(nft list tables) == *"proxyd_$TAKEN"* ]]; }
+reload_gives_up() { reload && gives_up; }
+reload_clears() { reload && ! has_rules; }
 
-write_config "- {address: \"[::]:$TAKEN\", intercept: {mode: redirect, traffic: local, ports: [1]}}"
+LISTENER="- {address: \"[::]:$TAKEN\", intercept: {mode: redirect, traffic: local, ports: [1]}}"
+write_config "$LISTENER"
 start_proxyd -c "$TMP/proxyd.yaml"
 write_config ""
-"$PROXYD" reload --control "$CONTROL" || fail "the reload without the listener was refused"
+reload
+has_rules || fail "the rules went with the listener"
 
 # A client that does not read has the port that the listener had.
 spawn stalled python3 -c '
@@ -45,15 +51,27 @@ listener.close()
 print("stalled", flush=True)
 time.sleep(600)
 ' "$TAKEN"
+STALLED=$SPAWNED_PID
 wait_until 60 grep -q stalled "$TMP/stalled.log" || fail "nobody stalls: $(cat "$TMP/stalled.log")"
 # And one whose PROXY header is awaited belongs to the plan of the reload above.
 exec {HELD}<>"/dev/tcp/127.0.0.1/$FRONT"
 one_flow() { [[ $(proxyd_status .flows.active) == 1 ]]; }
 wait_until 60 one_flow || fail "no flow"
 
-! waits || fail "somebody waits already: $(cat "$PROXYD_LOG")"
-"$PROXYD" reload --control "$CONTROL" || fail "the second reload was refused"
-waits || fail "the reload has not waited for the client that does not read"
+reload
+has_rules || fail "the rules are gone, and a client has not acknowledged all"
+! gives_up || fail "it has not been given time"
+wait_until 60 reload_gives_up || fail "no reload gives up"
+! has_rules || fail "the rules are there after the warning"
 exec {HELD}>&-
+end "$STALLED"
+
+# Where nobody is left nothing stays.
+write_config "$LISTENER"
+reload
+has_rules || fail "no rules when the listener is back"
+write_config ""
+reload
+wait_until 60 reload_clears || fail "the rules stay for nobody"
 stop_proxyd
-say "the reload has waited"
+say "rules stay for the client that does not read, and nobody waits"
