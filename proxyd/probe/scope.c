@@ -16,6 +16,9 @@
 #define ROUNDS   500
 #define ROUND_US 10000
 
+/* Cgroups of one name and number. */
+#define NAMES 100
+
 /* "0" is the writer. */
 static int move(const char *process, int cgroup)
 {
@@ -51,18 +54,34 @@ static void find_path(struct scope *scope)
 		snprintf(scope->path, sizeof(scope->path), "%s/%s", link, scope->name);
 }
 
+/*
+ * Of two PID namespaces, or of one that was killed and the next with its number, only the first can
+ * have the plain name. Returns 0 or -errno.
+ */
+static int make_directory(struct scope *scope)
+{
+	const int process = (int)getpid();
+	int err;
+
+	snprintf(scope->name, sizeof(scope->name), "proxyd-exec-%d", process);
+	err = mkdirat(scope->parent, scope->name, 0755) ? -errno : 0;
+	for (int i = 2; err == -EEXIST && i <= NAMES; i++) {
+		snprintf(scope->name, sizeof(scope->name), "proxyd-exec-%d-%d", process, i);
+		err = mkdirat(scope->parent, scope->name, 0755) ? -errno : 0;
+	}
+	return err;
+}
+
 static int make(struct scope *scope)
 {
-	int err = 0;
+	int err;
 
 	scope->parent = cgroup_open(NULL);
 	if (scope->parent < 0) {
 		log_error("cannot find or mount cgroup v2: %s", strerror(-scope->parent));
 		return scope->parent;
 	}
-	snprintf(scope->name, sizeof(scope->name), "proxyd-exec-%d", (int)getpid());
-	if (mkdirat(scope->parent, scope->name, 0755))
-		err = -errno;
+	err = make_directory(scope);
 	if (!err) {
 		find_path(scope);
 		scope->cgroup =

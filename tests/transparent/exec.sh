@@ -134,6 +134,18 @@ assert_same_file "$TMP/remote/file" "$TMP/got" "download without the proxy"
 grep -q 'the proxy was killed (Killed); the command goes on without it' "$TMP/kill.log" ||
 	fail "not a word about the proxy: $(cat "$TMP/kill.log")"
 
+# ---- another one has its number, in another PID namespace or before it was killed ----
+
+OWN=$HIERARCHY$(sed -n 's/^0:://p' /proc/self/cgroup)
+if [[ -n $HIERARCHY && -w $OWN/cgroup.procs ]]; then
+	# shellcheck disable=SC2016 # for the inner shell
+	said=$(bash -c 'mkdir "$1/proxyd-exec-$$" && echo "$$" && exec "${@:2}"' bash "$OWN" \
+		"$PROXYD" exec -c "$TMP/config.yaml" --control "$CONTROL" -- sed -n 's/^0::.*\/proxyd/proxyd/p' /proc/self/cgroup) || true
+	rmdir "$OWN/proxyd-exec-${said%%$'\n'*}" || fail "what another one has was taken away"
+	assert_equal "proxyd-exec-${said%%$'\n'*}-2" "${said##*$'\n'}" "the second cgroup of a number"
+	no_scopes "${said%%$'\n'*}-2" || fail "the second cgroup of a number is left"
+fi
+
 # ---- an existing cgroup ----
 
 if [[ -n $HIERARCHY ]] && mkdir "$HIERARCHY/sidelane-exec-$$"; then
