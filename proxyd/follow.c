@@ -12,6 +12,7 @@
 #include "control/access_log.h"
 #include "intake/listener.h"
 #include "log.h"
+#include "policy/watcher.h"
 #include "proxy.h"
 
 #define OBEY_S 5
@@ -299,6 +300,13 @@ static void await_workers(struct proxy *proxy, struct worker *const *workers, un
 		log_warning("%u workers have not answered within %d s", late, OBEY_S);
 }
 
+/* What a config has open besides flows: sockets that listen, health checks, look-ups of names. */
+static int64_t descriptors_of(const struct proxy *proxy, const struct config *config)
+{
+	return (int64_t)config->listener_count * proxy->shared.worker_count +
+	       watcher_descriptors(config);
+}
+
 /* Nothing of this can fail. */
 static void switch_plan(struct proxy *proxy, struct plan *plan, bool *listening,
 			struct mail **mails)
@@ -310,6 +318,9 @@ static void switch_plan(struct proxy *proxy, struct plan *plan, bool *listening,
 	plan_release(before, plan);
 	send_mails(proxy, mails);
 	await_workers(proxy, proxy->shared.workers, proxy->shared.worker_count);
+	proxy->more_descriptors +=
+		descriptors_of(proxy, plan->config) - descriptors_of(proxy, before->config);
+	room_follow(&proxy->room, proxy->more_descriptors);
 	for (unsigned int i = 0; i < plan->config->listener_count; i++)
 		listening[i] = true;
 	free(proxy->listening);

@@ -27,7 +27,8 @@ struct proxy {
 	struct proxy_shared shared;
 	sem_t obeyed; /* see struct proxy_shared */
 	struct room room;
-	int cgroup; /* its directory, where sock_ops is attached; -1: none */
+	int64_t more_descriptors; /* than at the start the config has open */
+	int cgroup;               /* its directory, where sock_ops is attached; -1: none */
 	uint64_t started_ms;
 	uint64_t reloads;             /* that were taken on */
 	bool direct_lane_failed;      /* it is wanted, and there is none */

@@ -38,7 +38,26 @@ int room_measure(struct room *room, unsigned int workers, unsigned int others)
 	left = limit.rlim_cur > used ? limit.rlim_cur - used : 0;
 	room->flows_max = left * FLOWS_A_PIPE / (SOCKETS_A_FLOW * FLOWS_A_PIPE + 2);
 	room->pipes_max = room->flows_max / FLOWS_A_PIPE / workers;
+	room->sockets = room->flows_max * SOCKETS_A_FLOW;
 	return room->flows_max ? 0 : -EMFILE;
+}
+
+static void wake_all(struct room *room)
+{
+	uint64_t waiting = atomic_exchange(&room->waiting, 0);
+
+	for (uint32_t worker = 0; waiting; worker++, waiting >>= 1)
+		if (waiting & 1)
+			event_active(room->wake[worker], EV_READ, 0);
+}
+
+/* Pipes may be taken at any time: it is flows that make room. One is always tried. */
+void room_follow(struct room *room, int64_t more)
+{
+	int64_t flows = ((int64_t)room->sockets - more) / SOCKETS_A_FLOW;
+
+	atomic_store(&room->flows_max, flows > 0 ? (uint64_t)flows : 1);
+	wake_all(room);
 }
 
 void room_join(struct room *room, uint32_t worker, struct event *wake)
@@ -58,14 +77,9 @@ void room_enter(struct room *room)
 
 void room_leave(struct room *room)
 {
-	uint64_t waiting;
-
 	if (atomic_fetch_sub(&room->flows, 1) > room->flows_max || !atomic_load(&room->waiting))
 		return;
-	waiting = atomic_exchange(&room->waiting, 0);
-	for (uint32_t worker = 0; waiting; worker++, waiting >>= 1)
-		if (waiting & 1)
-			event_active(room->wake[worker], EV_READ, 0);
+	wake_all(room);
 }
 
 bool room_is_full(struct room *room, uint32_t worker)

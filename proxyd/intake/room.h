@@ -16,8 +16,9 @@
 #include "sidelane/shared.h"
 
 struct room {
-	uint64_t flows_max;
+	_Atomic uint64_t flows_max;
 	uint64_t pipes_max; /* for splice(2), of each worker */
+	uint64_t sockets;   /* descriptors that room_measure() has found for flows */
 	_Atomic uint64_t flows;
 	_Atomic uint64_t waiting; /* workers that do not accept, a bit each */
 	struct event *wake[SL_WORKERS_MAX];
@@ -29,6 +30,12 @@ struct room {
  * for `others` that will be. Returns 0, or -EMFILE when it is enough for no flow.
  */
 int room_measure(struct room *room, unsigned int workers, unsigned int others);
+
+/*
+ * From the main thread: so many more descriptors are needed for other things now than at
+ * room_measure(), or fewer.
+ */
+void room_follow(struct room *room, int64_t more);
 
 /* `wake` is activated when there is room again for a worker that room_is_full() has told to wait.
  */

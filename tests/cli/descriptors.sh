@@ -10,6 +10,37 @@ free_port BACKEND
 free_port FRONT
 RUN=(--listen "127.0.0.1:$FRONT" --upstream "127.0.0.1:$BACKEND" --lane "$LANE")
 
+write_config() { # LISTENERS BESIDE
+	local i
+	{
+		printf '%s\n' "lane: $LANE" "workers: 2" "upstreams: {name: web, endpoints: 127.0.0.1:$BACKEND}" \
+			"routes: {upstream: web}" "listeners:" "- 127.0.0.1:$FRONT"
+		for ((i = 2; i < $1 + 2; i++)); do
+			echo "- 127.0.0.$i:$FRONT"
+		done
+	} >"$TMP/proxyd.yaml"
+}
+
+# Of what other listeners take, which a reload may bring, there is none left for flows.
+test_reload() {
+	local most
+	write_config 0
+	start_proxyd -c "$TMP/proxyd.yaml"
+	most=$(proxyd_status .flows.max)
+	write_config 30
+	"$PROXYD" reload --control "$CONTROL" || fail "a reload was refused"
+	assert_equal "$((most - 30))" "$(proxyd_status .flows.max)" "flows that there is room for beside 60 sockets more"
+	timeout 60 python3 "$ROOT/tests/peer.py" crowd "$FRONT" "$CLIENTS" >"$TMP/crowd.log" 2>&1 ||
+		fail "not all clients are served after a reload"
+	assert_equal "$CLIENTS" "$(proxyd_status .flows.total)" "flows"
+	assert_equal 0 "$(proxyd_status '.errors | add')" "errors"
+	assert_no_active_flows
+	write_config 0
+	"$PROXYD" reload --control "$CONTROL" || fail "a reload was refused"
+	assert_equal "$most" "$(proxyd_status .flows.max)" "flows that there is room for again"
+	stop_proxyd
+}
+
 test_all_are_served() {
 	local most
 	PROXYD_PREFIX=(prlimit --nofile="$LIMIT:$LIMIT")
@@ -48,6 +79,7 @@ test_too_low() {
 spawn echo python3 "$ROOT/tests/peer.py" echo "$BACKEND"
 wait_listening "$BACKEND" "the echo server"
 test_all_are_served
+[[ $LANE != relay ]] || test_reload
 test_drain_while_full
 PROXYD_PREFIX=()
 [[ $LANE != relay ]] || test_too_low
