@@ -6,12 +6,14 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -139,11 +141,48 @@ static int become_proxy(struct guest *guest, pid_t watch, int ready)
 	return run_proxy(&guest->settings);
 }
 
-/* Returns 0 when the proxy is ready, else -1; it has said why. */
+/* What ends a process, unless whoever started us has it ignored, as nohup(1) does. */
+static int open_ends(void)
+{
+	static const int ends[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+	struct sigaction action;
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (!sigaction(ends[i], NULL, &action) && action.sa_handler != SIG_IGN)
+			sigaddset(&set, ends[i]);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/*
+ * Until the proxy is ready, or has failed, or somebody would not wait for it: there is no command
+ * yet that what comes now could be passed on to. Returns 0 or -1.
+ */
+static int await_proxy(struct guest *guest, int ready)
+{
+	struct pollfd awaited[] = {{.fd = ready, .events = POLLIN},
+				   {.fd = open_ends(), .events = POLLIN}};
+	struct signalfd_siginfo info;
+	bool ended = false;
+	char byte;
+
+	while (poll(awaited, 2, -1) < 0 && errno == EINTR)
+		;
+	if (awaited[1].revents && read(awaited[1].fd, &info, sizeof(info)) == sizeof(info)) {
+		guest->status = (int)info.ssi_signo;
+		kill(guest->proxy, SIGTERM);
+		ended = true;
+	}
+	if (awaited[1].fd >= 0)
+		close(awaited[1].fd);
+	return !ended && read(ready, &byte, 1) == 1 ? 0 : -1;
+}
+
+/* Returns 0 when the proxy is ready, else -1; it has said why, or guest->status does. */
 static int start_proxy(struct guest *guest)
 {
 	const pid_t watch = getpid();
-	char byte;
 	int ends[2];
 
 	if (pipe(ends)) {
@@ -156,7 +195,7 @@ static int start_proxy(struct guest *guest)
 		_exit(become_proxy(guest, watch, ends[1]));
 	}
 	close(ends[1]);
-	if (guest->proxy < 0 || read(ends[0], &byte, 1) != 1) {
+	if (guest->proxy < 0 || await_proxy(guest, ends[0])) {
 		if (guest->proxy < 0)
 			log_error("cannot start a process: %s", strerror(errno));
 		else
@@ -281,7 +320,7 @@ static int run_command(struct guest *guest)
 	if (started || guest->proxy)
 		keep_watch(guest, &set);
 	scope_close(&guest->scope);
-	return started ? pass_status_on(guest) : EXEC_EXIT_FAILED;
+	return started || guest->status ? pass_status_on(guest) : EXEC_EXIT_FAILED;
 }
 
 int cmd_exec(int argc, char **argv)

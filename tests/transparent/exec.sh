@@ -134,6 +134,22 @@ assert_same_file "$TMP/remote/file" "$TMP/got" "download without the proxy"
 grep -q 'the proxy was killed (Killed); the command goes on without it' "$TMP/kill.log" ||
 	fail "not a word about the proxy: $(cat "$TMP/kill.log")"
 
+# ---- it is told to end before its proxy is ready, which waits for whoever writes the file ----
+
+mkfifo "$TMP/nobody-writes"
+starting() { [[ -n $(ps -o pid= --ppid "$COMMAND") ]]; }
+spawn early "$PROXYD" exec -c "$TMP/nobody-writes" --control "$CONTROL" -- touch "$TMP/too-late"
+COMMAND=$SPAWNED_PID
+wait_until 20 starting || fail "no proxy"
+kill -TERM "$COMMAND"
+wait_until 20 gone "$COMMAND" || fail "it does not end while its proxy starts"
+status=0
+wait "$COMMAND" || status=$?
+forget "$COMMAND"
+assert_equal 143 "$status" "exit status of one that was ended early"
+[[ ! -e $TMP/too-late ]] || fail "the command was run"
+no_scopes "$COMMAND" || fail "the cgroup of one that was ended early is left"
+
 # ---- another one has its number, in another PID namespace or before it was killed ----
 
 OWN=$HIERARCHY$(sed -n 's/^0:://p' /proc/self/cgroup)
