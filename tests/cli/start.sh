@@ -26,7 +26,7 @@ refused() { # STATUS "WORD / WORD..." ARGS...
 }
 
 echoes() {
-	assert_equal held "$(timeout 60 python3 "$ROOT/tests/peer.py" hold "$FRONT" | head -n 1)" "echo"
+	assert_equal "verified 100000" "$(timeout 60 python3 "$ROOT/tests/peer.py" half-close "$FRONT")" "echo"
 }
 
 test_address_in_use() {
