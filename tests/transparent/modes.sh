@@ -125,16 +125,16 @@ end_dialogue() {
 # ---- other traffic ----
 
 # Three connections by one port. The server closes first, so it is proxyd's socket that is in TIME_WAIT when
-# the tuple comes again.
+# the tuple comes again. The port is one that no connection gets by itself.
 reuse_port() { # ADDRESS PORT
 	"${PREFIX[@]}" python3 - "$@" <<-'END' || fail "the same port again, to $1"
 		import socket
 		import sys
 		for _ in range(3):
 		    with socket.socket() as client:
-		        client.settimeout(20)
+		        client.settimeout(60)
 		        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-		        client.bind(("", 40000))
+		        client.bind(("", 20000))
 		        client.connect((sys.argv[1], int(sys.argv[2])))
 		        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
 		        assert b" 200 OK" in client.makefile("rb").read()
@@ -265,7 +265,7 @@ def await_file(name):
         time.sleep(0.05)
 with socket.socket() as client, open(out, "wb") as file:
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.settimeout(30)
+    client.settimeout(60)
     client.connect(("10.9.2.2", 80))
     client.sendall(b"GET /slow HTTP/1.0\r\n\r\n")
     answer = client.makefile("rb", 1024)
