@@ -58,10 +58,10 @@ stop_proxyd
 write_config "  exclude_ports: [1-9, $BACKEND]"
 start_ends 127.0.0.1 "$BACKEND" 1
 ends talk 60
-by_config --dry-run --existing --duration 200ms --json >"$TMP/dry.json"
+by_config --dry-run --existing --duration 1s --json >"$TMP/dry.json"
 assert_equal 2 "$(jq .sockets.filtered "$TMP/dry.json")" "sockets that would be left out by port"
 write_config ''
-by_config --dry-run --existing --duration 200ms --json --connections --exclude-uid 0-10 >"$TMP/dry.json"
+by_config --dry-run --existing --duration 1s --json --connections --exclude-uid 0-10 >"$TMP/dry.json"
 assert_equal filtered "$(jq -r '[.connections[].reason] | unique | join(" ")' "$TMP/dry.json")" \
 	"reasons, with --exclude-uid on top"
 end "$ENDS_PID"
@@ -69,9 +69,9 @@ end "$ENDS_PID"
 INSIDE[3]=$CGROUP/left
 start_ends 127.0.0.1 "$BACKEND" 1
 ends talk 60
-by_config --dry-run --existing --duration 200ms --json >"$TMP/dry.json"
+by_config --dry-run --existing --duration 1s --json >"$TMP/dry.json"
 assert_equal 0 "$(jq .sockets.filtered "$TMP/dry.json")" "filtered sockets"
-by_config --dry-run --existing --duration 200ms --json --exclude-cgroup "$CGROUP/left" >"$TMP/dry.json"
+by_config --dry-run --existing --duration 1s --json --exclude-cgroup "$CGROUP/left" >"$TMP/dry.json"
 assert_equal 2 "$(jq .sockets.filtered "$TMP/dry.json")" "sockets of a cgroup that is left out"
 end "$ENDS_PID"
 rmdir "$CGROUP/left"
