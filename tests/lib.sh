@@ -236,7 +236,7 @@ need_kernel_lane() {
 # At least MIN bytes, both directions together, went through proxyd by the lane that was asked for.
 # What arrives before a flow's two sockets are paired is relayed: how much that is depends on how busy the
 # machine is, so more than half of the bytes is all that can be asked for.
-assert_carried() { # MIN
+assert_carried() { # MIN [SHARE-WHERE-THE-WINDOW-WAS-FULL]
 	local kernel relay stalls share=50
 	stalls=$(proxyd_status .window_stalls)
 	kernel=$(proxyd_status .bytes.kernel)
@@ -244,8 +244,8 @@ assert_carried() { # MIN
 	say "bytes: kernel $kernel, relay $relay; $stalls times the window was full"
 	assert_number $((kernel + relay)) -ge "$1" "bytes through proxyd"
 	# Bytes that meet a full window are relayed, and so is what follows until the sender pauses, which may be
-	# nearly all of them.
-	((stalls == 0)) || share=0
+	# nearly all of them where a program sends as fast as it can.
+	((stalls == 0)) || share=${2:-0}
 	case $LANE in
 	kernel)
 		assert_number "$kernel" -gt 0 "bytes by the kernel lane"

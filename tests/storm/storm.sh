@@ -41,7 +41,7 @@ esac
 through() { # ADDRESS FRONT BACK
 	start_proxyd --listen "$1:$2" --upstream "$1:$3" "${OPTIONS[@]}"
 	storm_through "$1:$2" "$1:$3"
-	[[ $WEATHER == switch ]] || assert_carried 1
+	[[ $WEATHER == switch ]] || assert_carried 1 20
 	stop_proxyd
 }
 

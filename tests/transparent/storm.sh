@@ -45,5 +45,5 @@ END
 start_proxyd -c "$TMP/config.yaml" "${OPTIONS[@]}"
 storm_through "127.0.0.1:$FRONT" "127.0.0.1:$BACK"
 assert_equal 0 "$(proxyd_status .errors.proxy_header)" "headers that were refused"
-[[ $WEATHER == switch ]] || assert_carried 1
+[[ $WEATHER == switch ]] || assert_carried 1 20
 stop_proxyd
