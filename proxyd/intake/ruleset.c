@@ -340,6 +340,27 @@ static void write_prerouting(FILE *out, const struct config_listener *listener)
 	fputs("\t}\n", out);
 }
 
+/*
+ * A SYN that meets the entry of an earlier connection is not translated again: it would go past
+ * proxyd to where it was meant to go. Conntrack forgets that connection at a SYN if it has seen a
+ * FIN, or a RST from the same side; one that the other side has reset, or never answered, it keeps
+ * (6.18, nf_conntrack_tcp_packet). proxyd's own connections are to the same servers, and may be
+ * from the same address, by a port that a client may get next: none of theirs may be left.
+ */
+static void write_own(FILE *out)
+{
+	fprintf(out,
+		"\tct timeout own {\n"
+		"\t\tprotocol tcp\n"
+		"\t\tpolicy = { syn_sent : 5, close : 0 }\n"
+		"\t}\n"
+		"\tchain own {\n"
+		"\t\ttype filter hook output priority %d; policy accept;\n"
+		"\t\tmeta mark & %#x != 0 ct timeout set \"own\"\n"
+		"\t}\n",
+		NAT_PRIORITY, SL_MARK_OWN);
+}
+
 int ruleset_write(FILE *out, const struct config_listener *listener,
 		  const struct ruleset_form *form)
 {
@@ -351,6 +372,8 @@ int ruleset_write(FILE *out, const struct config_listener *listener,
 	if (form->owned)
 		fputs("\tflags owner\n", out);
 	write_common(out, listener, form->draining);
+	if (!is_tproxy(listener))
+		write_own(out);
 	if (intercept->traffic & INTERCEPT_LOCAL)
 		err = write_local(out, intercept);
 	if (err)
