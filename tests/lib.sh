@@ -188,7 +188,7 @@ ready_or_dead() { grep -qw ready "$PROXYD_LOG" || gone "$PROXYD_PID"; }
 stop_proxyd() {
 	remember_traces
 	kill -TERM "$PROXYD_PID"
-	proxyd_ended 20
+	proxyd_ended 60
 	assert_equal 0 "$PROXYD_EXIT" "proxyd's exit status after SIGTERM"
 	assert_no_cgroup
 }

@@ -60,7 +60,7 @@ test_reload_from_a_pipe() {
 	wait "$writer" || fail "nobody has read what was written"
 	forget "$writer"
 	kill -HUP "$PROXYD_PID"
-	wait_until 10 logged "$TMP/fifo: it is no file" || fail "SIGHUP does not say that it is no file"
+	wait_until 60 logged "$TMP/fifo: it is no file" || fail "SIGHUP does not say that it is no file"
 	stop_proxyd
 }
 

@@ -41,7 +41,7 @@ through() { # ADDRESS
 	storm_through "$1:$ASKED" "$1:$SERVER"
 	# Or it went past proxyd.
 	assert_number "$(proxyd_status .flows.total)" -ge "$CONNECTIONS" "flows through proxyd"
-	assert_carried 1
+	assert_carried 1 20
 	stop_proxyd
 }
 

@@ -73,5 +73,6 @@ has_rules || fail "no rules when the listener is back"
 write_config ""
 reload
 wait_until 60 reload_clears || fail "the rules stay for nobody"
+assert_equal 1 "$(grep -c 'have not acknowledged' "$PROXYD_LOG")" "warnings, of the client that did not read alone"
 stop_proxyd
 say "rules stay for the client that does not read, and nobody waits"

@@ -234,6 +234,7 @@ Test(connect, is_given_up_when_the_client_resets)
 
 static void start_with_idle_timeout(struct trial *stage, struct ends *ends, uint64_t timeout)
 {
+	const struct timeval patience = {.tv_sec = 60};
 	struct settings settings;
 	int backend;
 
@@ -242,6 +243,11 @@ static void start_with_idle_timeout(struct trial *stage, struct ends *ends, uint
 	backend = stage_add_endpoint(&settings);
 	stage_start(stage, &settings, backend);
 	cr_assert_eq(trial_connect(stage, ends, true), 0);
+	/* An end that comes late is another test's affair. */
+	cr_assert_eq(setsockopt(ends->client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)),
+		     0);
+	cr_assert_eq(setsockopt(ends->server, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)),
+		     0);
 	expect_dialogue(ends);
 }
 
