@@ -87,11 +87,12 @@ bool room_is_full(struct room *room, uint32_t worker)
 	if (atomic_load(&room->flows) < room->flows_max)
 		return false;
 	atomic_fetch_or(&room->waiting, 1ULL << worker);
-	/* A flow that ended just before that has woken nobody. */
-	if (atomic_load(&room->flows) < room->flows_max) {
-		room_quit(room, worker);
+	/*
+	 * A flow that ended just before that has woken nobody. The worker may be waiting for
+	 * another listener, so it goes on being woken: once too often does no harm.
+	 */
+	if (atomic_load(&room->flows) < room->flows_max)
 		return false;
-	}
 	if (!atomic_exchange(&room->said, true))
 		log_warning(
 			"%llu flows at once: there are no descriptors for more, further clients "
