@@ -335,10 +335,9 @@ static int attach(struct interception *interception, const struct config_listene
 		programs->progs.exempt_ipv6,          programs->progs.connect_ipv4,
 		programs->progs.connect_ipv6,
 	};
+	int err = 0;
 
 	for (int i = 0; i < LINKS; i++) {
-		int err = 0;
-
 		if (interception->links[i])
 			continue;
 		interception->links[i] = bpf_program__attach_cgroup(
@@ -352,7 +351,9 @@ static int attach(struct interception *interception, const struct config_listene
 			return err;
 		}
 	}
-	return 0;
+	for (int i = 0; !err && i < 2; i++)
+		err = pins_restore(interception->pins[i], interception->links[FIRST_CONNECT + i]);
+	return err;
 }
 
 /* connect4/6 alone: the others are for the clients that are there. */
@@ -477,9 +478,8 @@ bool interception_destination(const struct interception *interception, int fd, s
 	struct sl_destination destination;
 	struct in6_addr ip;
 
-	if (!interception->programs)
-		return false;
-	if (bpf_map_lookup_elem(bpf_map__fd(interception->programs->maps.ours), &fd,
+	if (!interception->programs ||
+	    bpf_map_lookup_elem(bpf_map__fd(interception->programs->maps.ours), &fd,
 				&destination) ||
 	    !destination.port)
 		return false;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,9 +25,7 @@
 #define PORTS       65536u
 #define PRIORITY    5000 /* behind `local`, before `main` */
 #define LAST_METRIC 9999
-#define RULE_BY_US                                                                                 \
-	93 /* rtm_protocol, FRA_PROTOCOL (Linux 4.17); none of /etc/iproute2/rt_protos             \
-	    */
+#define RULE_BY_US  93 /* rtm_protocol, FRA_PROTOCOL (4.17); not in rt_protos */
 
 struct rule {
 	bool ipv6;
@@ -47,11 +46,15 @@ typedef int rule_fn(const struct rule *rule, void *user);
 typedef int route_fn(const struct route *route, void *user);
 
 struct local_route {
+	LIST_ENTRY(local_route) entry;
 	struct nl_sock *socket;
 	uint32_t table; /* in force; 0: none */
 	int tun;        /* the device that routes go with; -1: none, they go by themselves */
 	int device;     /* of the routes */
 };
+
+/* Those of a port take each other's place, as when a listener goes to another address. */
+static LIST_HEAD(, local_route) all = LIST_HEAD_INITIALIZER(all);
 
 static uint32_t table_of(const struct config_listener *listener)
 {
@@ -206,6 +209,7 @@ int local_route_new(struct local_route **out)
 	if (route) {
 		route->tun = -1;
 		route->socket = nl_socket_alloc();
+		LIST_INSERT_HEAD(&all, route, entry);
 	}
 	if (!route || !route->socket || nl_connect(route->socket, NETLINK_ROUTE)) {
 		local_route_free(route);
@@ -219,6 +223,7 @@ void local_route_free(struct local_route *route)
 {
 	if (!route)
 		return;
+	LIST_REMOVE(route, entry);
 	nl_socket_free(route->socket);
 	if (route->tun >= 0)
 		close(route->tun);
@@ -435,6 +440,15 @@ static int begin(struct local_route *route, const struct config_listener *listen
 	return err;
 }
 
+/* What others have put into the tables of its port is gone: they must not remove what is there now.
+ */
+static void take_over(const struct local_route *route, uint32_t first)
+{
+	for (struct local_route *other = LIST_FIRST(&all); other; other = LIST_NEXT(other, entry))
+		if (other != route && (other->table == first || other->table == first + PORTS))
+			other->table = 0;
+}
+
 /*
  * The new rules lead to another table than those in force, which go when all the new are there. So
  * do those of a proxyd that is gone: with `on_exit: closed` they refuse until then.
@@ -460,6 +474,8 @@ int local_route_follow(struct local_route *route, const struct config_listener *
 		remove_all(route->socket, err ? route->table : before);
 	if (err)
 		route->table = held;
+	else
+		take_over(route, first);
 	return err;
 }
 

@@ -4,7 +4,7 @@
 
 /*
  * Delivers packets to this host that are for other addresses: rules of policy routing that lead to
- * a table of the listener's own, whose only route is `local default`.
+ * a table of the listener's own, whose only route is `local default`. For the main thread only.
  */
 
 #include <stdio.h>

@@ -2,6 +2,7 @@
 #include "intake/pins.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <fnmatch.h>
 #include <glob.h>
@@ -27,6 +28,13 @@ int pins_path(char path[PIN_SIZE], const char *format, ...)
 	vsnprintf(path + length, PIN_SIZE - (size_t)length, format, values);
 	va_end(values);
 	return 0;
+}
+
+int pins_restore(const char *path, const struct bpf_link *link)
+{
+	if (!*path || !access(path, F_OK))
+		return 0;
+	return bpf_obj_pin(bpf_link__fd(link), path) ? -errno : 0;
 }
 
 /* The kernel detaches what was attached to a cgroup or a network namespace that is gone. */

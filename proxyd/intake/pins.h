@@ -9,6 +9,8 @@
 
 #include <stddef.h>
 
+struct bpf_link;
+
 #define PIN_SIZE 200
 
 /*
@@ -16,6 +18,12 @@
  * -errno.
  */
 int pins_path(char path[PIN_SIZE], const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * Pin a link again whose pin is gone, as a reload leaves it that put another in its place and was
+ * refused then. Returns 0, also for an empty path, or -errno.
+ */
+int pins_restore(const char *path, const struct bpf_link *link);
 
 /*
  * Remove the pins that match a pattern, and those of whoever's programs that have lost what they

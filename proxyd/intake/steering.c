@@ -204,6 +204,8 @@ int steering_follow(struct steering *steering, const struct config_listener *lis
 		range_maps_switch(&programs->bss->generation, now + 1);
 	if (!err && !steering->link)
 		err = attach(steering, listener);
+	else if (!err && steering->closed)
+		err = pins_restore(steering->pin, steering->link);
 	steering->for_good = false;
 	if (err)
 		log_error("listener %s: cannot set up `intercept`: %s%s", listener->name,

@@ -7,18 +7,20 @@ if [[ -z ${NAMESPACE-} ]] && ((EUID == 0)); then
 fi
 source "$(dirname "$0")/../lib.sh"
 need_root
-need nft
+need ip nft
 ip link set lo up
 free_port FRONT
 free_port TAKEN
 free_port BACK
+free_port OTHER
 
+# shellcheck disable=SC2016 # in a here-document they do expand
 write_config() { # ADDRESS INTERCEPT, or nothing
 	cat >"$TMP/proxyd.yaml" <<-END
 		lane: relay
 		listeners:
 		  - 127.0.0.1:$FRONT
-		  ${1:+- {name: out, address: "$1:$TAKEN", intercept: {$2, ports: [7777]\}\}}
+		  ${1:+- {name: out, address: '$1:$TAKEN', intercept: {$2, ports: [7777]\}\}}
 		upstreams: [{name: back, endpoints: ["127.0.0.1:$BACK"]}]
 		routes: [{upstream: back}]
 	END
@@ -58,8 +60,32 @@ pinned || fail "nothing is pinned: $(ls /sys/fs/bpf)"
 write_config 0.0.0.0 "$steer"
 reload || fail "another address was refused: $(cat "$PROXYD_LOG")"
 pinned || fail "nothing is pinned for another address"
+# One that is refused takes its place for a while only.
+write_config 127.0.0.1 "$steer"
+sed -i "3a \\  - {name: other, address: \"[::]:$OTHER\", intercept: {mode: steer, interfaces: [nowhere0]}}" "$TMP/proxyd.yaml"
+! reload 2>"$TMP/refusal.log" || fail "an interface that is not there is taken"
+grep -q 'interfaces. is not there' "$PROXYD_LOG" || fail "refused for something else: $(cat "$PROXYD_LOG")"
+pinned || fail "nothing is pinned after a reload that was refused"
 write_config
 reload || fail "a reload without the listener was refused"
 ! pinned || fail "the pin outlives its listener"
 ends steer
-say "rules and pins go with a listener to another address"
+
+# Routes belong to the port: those of the address before must not take along what has come after them.
+routed() { [[ $(ip rule && ip -6 rule) == *"lookup 76"* ]]; }
+steer="mode: steer, on_exit: open, interfaces: [lo]"
+write_config 0.0.0.0 "$steer"
+start_proxyd -c "$TMP/proxyd.yaml"
+routed || fail "no routes: $(ip rule)"
+write_config '[::]' "$steer"
+for try in 1 2 3; do
+	reload || fail "another address was refused: $(cat "$PROXYD_LOG")"
+	routed || fail "no routes for another address after $try reloads"
+done
+write_config 0.0.0.0 "$steer"
+sed -i "3a \\  - {name: other, address: \"[::]:$OTHER\", intercept: {mode: steer, interfaces: [nowhere0]}}" "$TMP/proxyd.yaml"
+! reload 2>"$TMP/refusal.log" || fail "an interface that is not there is taken"
+routed || fail "no routes after a reload that was refused"
+stop_proxyd
+! routed || fail "routes outlive proxyd"
+say "rules, pins and routes go with a listener to another address"
