@@ -28,6 +28,13 @@ write_config() { # ADDRESS INTERCEPT, or nothing
 reload() { "$PROXYD" reload --control "$CONTROL"; }
 takes() { [[ $(nft list table inet "proxyd_${TAKEN}_out" 2>/dev/null) == *"dport 7777"* ]]; }
 pinned() { [[ -n $(find /sys/fs/bpf -name "*_proxyd_${TAKEN}_out") ]]; }
+# The config as it is written, with a listener that cannot be set up.
+refused_with_another() {
+	sed -i "3a \\  - {name: other, address: \"[::]:$OTHER\", intercept: {mode: steer, interfaces: [nowhere0]}}" \
+		"$TMP/proxyd.yaml"
+	! reload 2>"$TMP/refusal.log" || fail "an interface that is not there is taken"
+	grep -q 'interfaces. is not there' "$PROXYD_LOG" || fail "refused for something else: $(cat "$PROXYD_LOG")"
+}
 ends() { # MODE
 	stop_proxyd
 	"$PROXYD" rules --clear >/dev/null || fail "cannot clear what 'on_exit: closed' left of $1"
@@ -62,9 +69,7 @@ reload || fail "another address was refused: $(cat "$PROXYD_LOG")"
 pinned || fail "nothing is pinned for another address"
 # One that is refused takes its place for a while only.
 write_config 127.0.0.1 "$steer"
-sed -i "3a \\  - {name: other, address: \"[::]:$OTHER\", intercept: {mode: steer, interfaces: [nowhere0]}}" "$TMP/proxyd.yaml"
-! reload 2>"$TMP/refusal.log" || fail "an interface that is not there is taken"
-grep -q 'interfaces. is not there' "$PROXYD_LOG" || fail "refused for something else: $(cat "$PROXYD_LOG")"
+refused_with_another
 pinned || fail "nothing is pinned after a reload that was refused"
 write_config
 reload || fail "a reload without the listener was refused"
@@ -83,8 +88,7 @@ for try in 1 2 3; do
 	routed || fail "no routes for another address after $try reloads"
 done
 write_config 0.0.0.0 "$steer"
-sed -i "3a \\  - {name: other, address: \"[::]:$OTHER\", intercept: {mode: steer, interfaces: [nowhere0]}}" "$TMP/proxyd.yaml"
-! reload 2>"$TMP/refusal.log" || fail "an interface that is not there is taken"
+refused_with_another
 routed || fail "no routes after a reload that was refused"
 stop_proxyd
 ! routed || fail "routes outlive proxyd"

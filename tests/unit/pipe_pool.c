@@ -1,24 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "flow/pipe_pool.h"
-
-static int open_descriptors(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	int count = 0;
-
-	cr_assert(folder);
-	while (readdir(folder))
-		count++;
-	closedir(folder);
-	return count;
-}
+#include "unit/descriptors.h"
 
 Test(pipe_pool, gives_pipes_that_never_block)
 {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Plans that cannot be taken on: nothing of them may stay. */
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "intake/listener.h"
 #include "policy/plan.h"
 #include "proxy.h"
+#include "unit/descriptors.h"
 
 #define NOW     1000000 /* ms; any time */
 #define WORKERS 4
@@ -140,18 +140,6 @@ Test(plan, one_that_cannot_intercept_changes_nothing)
 	plan_unref(plan);
 }
 
-static unsigned int open_descriptors(void)
-{
-	DIR *list = opendir("/proc/self/fd");
-	unsigned int count = 0;
-
-	cr_assert_not_null(list);
-	while (readdir(list))
-		count++;
-	closedir(list);
-	return count;
-}
-
 static const char intercepting[] = "listeners:\n"
 				   "- address: 127.0.0.1:9\n"
 				   "  intercept: {mode: steer, interfaces: eth9}\n" ROUTES
@@ -161,7 +149,7 @@ static const char intercepting[] = "listeners:\n"
 Test(plan, sockets_that_cannot_be_claimed_are_closed)
 {
 	struct proxy proxy = {.settings.workers = WORKERS, .plan = planned(intercepting, NULL)};
-	unsigned int open = open_descriptors();
+	int open = open_descriptors();
 
 	for (int i = 0; i < WORKERS; i++) {
 		claims_left = i;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Each allocation of a reload fails once: it is refused, and nothing of it is in force. */
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <errno.h>
 #include <event2/thread.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 
 #include "config/load.h"
 #include "proxy.h"
+#include "unit/descriptors.h"
 #include "unit/wrap_memory.h"
 
 #define NOW     1000000 /* ms; any time */
@@ -76,18 +76,6 @@ static struct proxy *started(const char *text)
 	/* Nobody else asks for memory any more. */
 	cr_assert_eq(proxy_follow(proxy, loaded(text)), 0);
 	return proxy;
-}
-
-static unsigned int open_descriptors(void)
-{
-	DIR *list = opendir("/proc/self/fd");
-	unsigned int count = 0;
-
-	cr_assert_not_null(list);
-	while (readdir(list))
-		count++;
-	closedir(list);
-	return count;
 }
 
 /* What holds, as far as a flow would notice. */
